@@ -1,0 +1,285 @@
+"""The TFDS builder. It only wires the other modules together."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import pandas as pd
+import tensorflow_datasets as tfds
+from absl import app
+from etils import epath
+from tensorflow_datasets.core import splits as tfds_splits
+from tensorflow_datasets.core.utils import py_utils
+
+from medical_images import corpus, dataset_index, features, local_engine, phantom, shards
+from medical_images.errors import BuildError, CorpusError
+from medical_images.plan import Plan
+from medical_images.spec import (
+    IMAGE_FEATURE,
+    ClassFeature,
+    CorpusSpec,
+    LabelsFeature,
+    LoadedSpec,
+    load_spec,
+)
+from medical_images.yaml_source import parse_yaml
+
+ENGINES = ("auto", "local", "beam", "tfds")
+_PHANTOM = "phantom"
+
+
+@dataclasses.dataclass(eq=False)
+class MedicalImagesConfig(tfds.core.BuilderConfig):
+    """Which corpus to build, and how.
+
+    Attributes:
+      name: The config's name in TFDS; by default the spec's own.
+      spec: The path of a `corpus.yaml`, or a `CorpusSpec`, or a mapping of its keys.
+      root: The corpus root; by default `root:` of the spec.
+      engine: `local` (processes of this machine), `beam`, `tfds` (TFDS's own writers, slow, for
+        comparison), or `auto`: Beam when a runner or options are given, else local.
+      num_workers: Processes of the local engine; all cores by default.
+    """
+
+    name: str = ""
+    spec: str | CorpusSpec | Mapping[str, Any] | None = None
+    root: str | None = None
+    engine: str = "auto"
+    num_workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.engine not in ENGINES:
+            raise ValueError(f"engine '{self.engine}' is none of {', '.join(ENGINES)}")
+        self.loaded: LoadedSpec | None = None
+        if self.spec is not None:
+            self.loaded = load_spec(self.spec, root=self.root)
+        if self.loaded is not None:
+            made = self.loaded.spec
+            self.name = self.name or made.name
+            self.version = self.version or made.version
+            self.description = self.description or made.description
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """Builds any corpus that a spec describes; without one, the phantom corpus."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
+    BUILDER_CONFIGS: ClassVar[list[MedicalImagesConfig]] = [
+        MedicalImagesConfig(
+            name=_PHANTOM,
+            description="A synthetic corpus: 2,000 images of seven classes, made from a seed.",
+        )
+    ]
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "Describe your corpus in a corpus.yaml and pass it as the config:"
+        ' --config \'{"name": "mine", "spec": "corpus.yaml"}\''
+    )
+
+    _planned: corpus.PlannedCorpus | None = None
+
+    @property
+    def _spec(self) -> CorpusSpec:
+        loaded = self.builder_config.loaded
+        return loaded.spec if loaded is not None else phantom_spec()
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        spec = self._spec
+        supervised = (IMAGE_FEATURE, spec.supervised) if spec.supervised else None
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=spec.description or spec.name,
+            features=features.features_dict(spec),
+            supervised_keys=supervised,
+            homepage=spec.homepage or None,
+            citation=spec.citation or None,
+            license=spec.license or None,
+            metadata=tfds.core.MetadataDict(),
+        )
+
+    def download_and_prepare(self, **kwargs: Any) -> None:
+        """Builds the dataset; see TFDS.
+
+        The corpus is read, checked and planned before TFDS makes, or deletes, anything.
+        """
+        config = kwargs.get("download_config") or tfds.download.DownloadConfig()
+        mode = config.download_mode
+        if mode == tfds.download.GenerateMode.UPDATE_DATASET_INFO or (
+            self.data_path.exists() and not mode.overwrite_dataset
+        ):
+            super().download_and_prepare(**kwargs)
+            return
+        with self._corpus() as loaded:
+            self._planned = corpus.plan_corpus(loaded)
+            try:
+                print(self._planned.summary())
+                super().download_and_prepare(**kwargs)
+            finally:
+                self._planned = None
+
+    @contextlib.contextmanager
+    def _corpus(self) -> Iterator[LoadedSpec]:
+        """Yields the corpus; the phantom is made in a temporary folder."""
+        if self.builder_config.loaded is not None:
+            yield self.builder_config.loaded
+            return
+        with tempfile.TemporaryDirectory(prefix="medical_images_phantom_") as folder:
+            yield load_spec(phantom.write_phantom(epath.Path(folder) / _PHANTOM))
+
+    def _split_generators(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
+        del dl_manager  # nothing is downloaded
+        plan = self._plan()
+        return {name: self._generate_examples(records) for name, records in plan.splits.items()}
+
+    def _generate_examples(self, records: pd.DataFrame) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yields (key, example); keys rise with the line, so that sorting by them keeps its order.
+
+        TFDS deals keys into buckets by their leading bits of 128, hence the scale.
+        """
+        planned = self._planned
+        assert planned is not None  # `_plan` was called
+        root, spec = planned.loaded.root, planned.loaded.spec
+        metadata = features.iter_metadata(records, spec)
+        pairs = zip(records.itertuples(index=False), metadata, strict=True)
+        for place, (record, example) in enumerate(pairs):
+            key = ((2 * place + 1) << 127) // len(records)
+            yield key, {IMAGE_FEATURE: shards.read_image(record, root), **example}
+
+    def _plan(self) -> Plan:
+        if self._planned is None:  # called by TFDS directly, not through download_and_prepare
+            with self._corpus() as loaded:
+                self._planned = corpus.plan_corpus(loaded)
+        return self._planned.plan
+
+    def _download_and_prepare(
+        self, dl_manager: Any, download_config: tfds.download.DownloadConfig
+    ) -> None:
+        if download_config.max_examples_per_split == 0:
+            return
+        plan = self._plan().first(download_config.max_examples_per_split)
+        engine = self._engine(download_config)
+        if engine == "tfds":
+            # Sorted by key while writing; reading must stay free to shuffle files.
+            with py_utils.temporary_assignment(self.info.as_proto, "disable_shuffling", True):
+                super()._download_and_prepare(dl_manager, download_config)
+        else:
+            self._write_shards(plan, download_config, engine)
+        self._finish(plan)
+
+    def _engine(self, download_config: tfds.download.DownloadConfig) -> str:
+        engine: str = self.builder_config.engine
+        has_beam = download_config.beam_runner or download_config.beam_options
+        if engine == "auto":
+            return "beam" if has_beam else "local"
+        if engine == "beam" and not has_beam:
+            raise ValueError(
+                "engine 'beam' needs a runner: --beam_pipeline_options=runner=..., or"
+                " `beam_runner` of the download config"
+            )
+        return engine
+
+    def _write_shards(
+        self, plan: Plan, download_config: tfds.download.DownloadConfig, engine: str
+    ) -> None:
+        planned = self._planned
+        assert planned is not None  # `_plan` was called
+        root, spec = planned.loaded.root, planned.loaded.spec
+        tasks: dict[str, list[shards.ShardTask]] = {}
+        for name, records in plan.splits.items():
+            bounds = shards.plan_shards(
+                shards.estimate_sizes(records, spec),
+                num_shards=download_config.num_shards,
+                min_bytes=download_config.min_shard_size,
+                max_bytes=download_config.max_shard_size,
+            )
+            template = self._get_filename_template(split_name=name)
+            tasks[name] = [
+                shards.ShardTask(
+                    path=str(template.sharded_filepath(shard_index=k, num_shards=len(bounds))),
+                    file_format=self.info.file_format.value,
+                    spec=spec,
+                    root=root,
+                    records=records.iloc[begin:end],
+                )
+                for k, (begin, end) in enumerate(bounds)
+            ]
+        flat = [task for split_tasks in tasks.values() for task in split_tasks]
+        results = iter(self._run(flat, engine, download_config))
+        infos = []
+        for name, split_tasks in tasks.items():
+            written = [next(results) for _ in split_tasks]
+            infos.append(
+                tfds_splits.SplitInfo(
+                    name=name,
+                    shard_lengths=[result.num_examples for result in written],
+                    num_bytes=sum(result.num_bytes for result in written),
+                    filename_template=self._get_filename_template(split_name=name),
+                )
+            )
+        self.info.set_splits(tfds_splits.SplitDict(infos))
+
+    def _run(
+        self,
+        tasks: list[shards.ShardTask],
+        engine: str,
+        download_config: tfds.download.DownloadConfig,
+    ) -> list[shards.ShardResult]:
+        if engine == "local":
+            return local_engine.write_shards(tasks, num_workers=self.builder_config.num_workers)
+        from medical_images import beam_pipeline  # Beam takes a second to import
+
+        return beam_pipeline.write_shards(
+            tasks,
+            data_dir=self.data_dir,
+            runner=download_config.beam_runner,
+            options=download_config.beam_options,
+        )
+
+    def _finish(self, plan: Plan) -> None:
+        """Holds the written counts against the plan, and writes the index and the metadata."""
+        planned = self._planned
+        assert planned is not None  # `_plan` was called
+        for name, records in plan.splits.items():
+            written = self.info.splits[name].num_examples
+            if written != len(records):
+                raise BuildError(f"split '{name}': {len(records)} planned, {written} written")
+            path = epath.Path(self.data_dir) / dataset_index.FOLDER / f"{name}.parquet"
+            dataset_index.write_index(records, features=_classes(self._spec), path=path)
+        self.info.metadata.update(planned.metadata(plan))
+
+
+def phantom_spec() -> CorpusSpec:
+    """Returns the spec of the built-in phantom corpus."""
+    source = parse_yaml(phantom.SPEC_YAML, name=_PHANTOM)
+    return CorpusSpec.from_dict(source.data, source=source)
+
+
+def _classes(spec: CorpusSpec) -> dict[str, list[str] | None]:
+    return {
+        name: feature.values if isinstance(feature, ClassFeature | LabelsFeature) else None
+        for name, feature in spec.features.items()
+    }
+
+
+class _PlainErrors(app.ExceptionHandler):  # type: ignore[misc]
+    """Under `tfds build`, a refused corpus is told without a traceback, with exit status 2."""
+
+    def wants(self, exc: BaseException) -> bool:
+        return isinstance(exc, CorpusError)
+
+    def handle(self, exc: BaseException) -> None:
+        def tell(*_: object) -> None:
+            print(exc, file=sys.stderr)
+            sys.exit(2)
+
+        sys.excepthook = tell
+
+
+app.install_exception_handler(_PlainErrors())

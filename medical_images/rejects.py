@@ -1,0 +1,148 @@
+"""The log of every row and file that is not simply written, with a reason code.
+
+Each entry has an outcome: `rejected` (it could not be used), `excluded` (a rule of the spec, or
+being an exact copy, leaves it out) or `reported` (listed only). Messages show counts and line
+numbers; only the rejects file, which is personal data, names files.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Literal
+
+import pandas as pd
+
+from medical_images.errors import Problem, some_lines
+
+Outcome = Literal["rejected", "excluded", "reported"]
+
+CODES: Mapping[str, str] = {
+    "join_unmatched": "the row has no partner in another table",
+    "derive_no_match": "the pattern of a derived column is not found",
+    "path_escape": "the image's path leaves the corpus root",
+    "image_missing": "the image file that the row names does not exist",
+    "image_ambiguous": "several image files fit the row",
+    "image_unreferenced": "no row names this image file",
+    "image_unreadable": "the image's size cannot be read",
+    "image_rejected": "another row of the same image was rejected",
+    "duplicate_row": "the row is an exact copy of another; one is kept",
+    "conflict": "rows of the same image disagree; none is written",
+    "id_missing": "an identifier is missing",
+    "label_missing": "a class is missing",
+    "label_unknown": "a class is not one of the declared values",
+    "value_missing": "a number is missing",
+    "value_invalid": "a cell is not a number of the declared type",
+    "value_infinite": "a number is infinite",
+    "value_out_of_range": "a number is outside the declared range",
+    "box_degenerate": "a box has no width or no height",
+    "box_outside": "a box leaves its image",
+}
+
+_COLUMNS = ["outcome", "code", "kind", "table", "line", "column", "path", "value"]
+
+
+@dataclasses.dataclass(frozen=True)
+class RejectLog:
+    """An immutable list of entries.
+
+    Attributes:
+      entries: One line an entry: outcome, code, kind (`row` or `file`), table, line (0 for files),
+        column, path (of the image, where known) and value (the offending cell).
+    """
+
+    entries: pd.DataFrame = dataclasses.field(
+        default_factory=lambda: pd.DataFrame({name: [] for name in _COLUMNS}, dtype="object")
+    )
+
+    def adding(
+        self,
+        *,
+        outcome: Outcome,
+        code: str,
+        kind: Literal["row", "file"],
+        entries: pd.DataFrame,
+        column: str = "",
+    ) -> RejectLog:
+        """Returns the log with one more entry for each line of `entries`.
+
+        Args:
+          outcome: What happened to them.
+          code: A key of `CODES`.
+          kind: What they are.
+          entries: Columns `table`, `line`, `path` and `value`, as far as they apply.
+          column: The column at fault.
+        """
+        if code not in CODES:
+            raise KeyError(code)
+        if entries.empty:
+            return self
+        fixed = {"outcome": outcome, "code": code, "kind": kind, "column": column}
+        defaults = {"table": "", "line": 0, "path": "", "value": ""}
+        columns = {
+            name: fixed[name] if name in fixed else entries.get(name, defaults[name])
+            for name in _COLUMNS
+        }
+        more = pd.DataFrame(columns, index=entries.index).astype("object")
+        return RejectLog(pd.concat([self.entries, more], ignore_index=True))
+
+    def count(self, *, outcome: Outcome, kind: Literal["row", "file"]) -> int:
+        """Returns how many entries of a kind had an outcome."""
+        return int(((self.entries.outcome == outcome) & (self.entries.kind == kind)).sum())
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Returns {outcome: {code: count}}, sorted."""
+        result: dict[str, dict[str, int]] = {}
+        for (outcome, code), count in self.entries.groupby(["outcome", "code"]).size().items():  # type: ignore[misc]
+            result.setdefault(str(outcome), {})[str(code)] = int(count)
+        return result
+
+    def problems(self, *, allowed: Mapping[str, str] | None = None) -> list[Problem]:
+        """Returns one problem for each code and column: how many, where, and what is allowed.
+
+        Args:
+          allowed: What to say of the allowed values, by column.
+        """
+        rejected = self.entries[self.entries.outcome == "rejected"]
+        result = []
+        for (code, table, column), group in rejected.groupby(["code", "table", "column"]):
+            place = " ".join(filter(None, [str(table), f"column '{column}'" if column else ""]))
+            what = f"{code}: {CODES[str(code)]}; {_how_many(group)}"
+            if code == "label_unknown":
+                what += _distinct(group)
+            remedy = (allowed or {}).get(str(column), "") if code == "label_unknown" else ""
+            result.append(Problem(where=place or "images", what=what, remedy=remedy))
+        return result
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Writes the log as CSV, readable by its owner only.
+
+        Args:
+          path: A local path; an existing file is replaced.
+        """
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.fchmod(descriptor, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(_COLUMNS)
+            # File names may hold bytes that are not UTF-8; they are shown escaped.
+            for entry in self.entries.itertuples(index=False):
+                writer.writerow(
+                    str(cell).encode("utf-8", "backslashreplace").decode() for cell in entry
+                )
+
+
+def _how_many(group: pd.DataFrame) -> str:
+    count = len(group)
+    if group.kind.iloc[0] == "file":
+        return f"{count} file{'s' if count != 1 else ''}"
+    return f"{count} row{'s' if count != 1 else ''} ({some_lines(group.line)})"
+
+
+def _distinct(group: pd.DataFrame) -> str:
+    values = sorted(set(group.value))
+    if len(values) > 20:
+        return f"; {len(values)} distinct values"
+    return f"; found {', '.join(repr(value) for value in values)}"

@@ -1,0 +1,258 @@
+"""Shards: which records form which file, and the one function that writes such a file.
+
+A shard is written once, from image files to its final name: no record passes through another
+process, no worker holds a shard in memory, and writing it again does no harm.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import google_crc32c
+import numpy as np
+import pandas as pd
+import tensorflow_datasets as tfds
+from etils import epath
+from tensorflow_datasets.core import example_serializer, file_adapters
+
+from medical_images.errors import BuildError
+from medical_images.features import iter_metadata, metadata_features
+from medical_images.spec import IMAGE_FEATURE, CorpusSpec
+
+MIN_SHARD_BYTES = 64 << 20
+MAX_SHARD_BYTES = 1 << 30
+_RECORD_OVERHEAD = 16  # bytes a TFRecord adds: length, and two checksums
+_METADATA_BYTES = 64  # more than a feature of an example takes beside its text
+_CRC_MASK_DELTA = 0xA282EAD8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ShardTask:
+    """All that is needed to write one shard, on any machine.
+
+    Attributes:
+      path: The final name of the file.
+      file_format: TFDS's name of the format, such as `tfrecord`.
+      spec: The features.
+      root: The corpus root.
+      records: The shard's records in written order.
+    """
+
+    path: str
+    file_format: str
+    spec: CorpusSpec
+    root: str
+    records: pd.DataFrame
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ShardResult:
+    """What was written.
+
+    Attributes:
+      path: The file.
+      num_examples: How many examples it holds.
+      num_bytes: The sum of their serialised sizes.
+    """
+
+    path: str
+    num_examples: int
+    num_bytes: int
+
+
+def estimate_sizes(records: pd.DataFrame, spec: CorpusSpec) -> np.ndarray:
+    """Bounds the serialised size of each record from above, without reading its image.
+
+    Returns:
+      int64 array of shape (records,), bytes.
+    """
+    sizes = records["num_bytes"].to_numpy(np.int64) + _RECORD_OVERHEAD + _METADATA_BYTES
+    for name in spec.features:
+        values = records[f"feature_{name}"]
+        sizes = sizes + _METADATA_BYTES + 2 * len(name)
+        if values.dtype == "str":
+            sizes = sizes + values.str.len().to_numpy(np.int64) * 4
+        elif values.dtype == "object":
+            sizes = sizes + values.map(len).to_numpy(np.int64) * _METADATA_BYTES
+    return sizes
+
+
+def plan_shards(
+    sizes: np.ndarray,
+    *,
+    num_shards: int | None = None,
+    min_bytes: int = MIN_SHARD_BYTES,
+    max_bytes: int = MAX_SHARD_BYTES,
+) -> list[tuple[int, int]]:
+    """Cuts a split into shards.
+
+    Args:
+      sizes: Serialised size of each record, int64 of shape (records,).
+      num_shards: The exact number of shards, if wanted.
+      min_bytes: Without it, shards are at least this large,
+      max_bytes: and at most this large; the second rule wins. A larger record is alone.
+
+    Returns:
+      (begin, end) of the records of each shard, none empty.
+
+    Raises:
+      ValueError: More shards are wanted than there are records.
+
+    Example:
+      >>> plan_shards(np.array([4, 4, 4, 4, 4]), min_bytes=6, max_bytes=8)
+      [(0, 2), (2, 4), (4, 5)]
+    """
+    count = len(sizes)
+    if num_shards is not None:
+        if not 1 <= num_shards <= count:
+            raise ValueError(f"{num_shards} shards are wanted of {count} records")
+        edges = [round(count * number / num_shards) for number in range(num_shards + 1)]
+        return list(zip(edges[:-1], edges[1:], strict=True))
+    total = int(sizes.sum())
+    target = min(max_bytes, max(min_bytes, -(-total // max(1, total // min_bytes))))
+    ends = np.cumsum(sizes)
+    shards, begin = [], 0
+    while begin < count:
+        before = int(ends[begin - 1]) if begin else 0
+        end = max(begin + 1, int(np.searchsorted(ends, before + target, side="right")))
+        shards.append((begin, end))
+        begin = end
+    return shards
+
+
+def write_shard(task: ShardTask, *, advance: Callable[[int], None] | None = None) -> ShardResult:
+    """Writes one shard under a temporary name, then renames it.
+
+    Args:
+      task: What to write.
+      advance: Called with the number of examples written so far.
+
+    Returns:
+      Counts, to be held against the plan.
+
+    Raises:
+      BuildError: An image cannot be read; the message names its row, not its file.
+    """
+    counter = _Counter(advance)
+    with tfds.core.utils.incomplete_file(epath.Path(task.path)) as temporary:
+        records = counter.counting(_serialised(task))
+        if file_adapters.FileFormat.from_value(task.file_format).value == "tfrecord":
+            _write_tfrecord(temporary, records)
+        else:
+            adapter = file_adapters.ADAPTER_FOR_FORMAT[
+                file_adapters.FileFormat.from_value(task.file_format)
+            ]
+            adapter.write_examples(
+                temporary, ((number, b"".join(parts)) for number, parts in enumerate(records))
+            )
+    return ShardResult(
+        path=task.path, num_examples=counter.num_examples, num_bytes=counter.num_bytes
+    )
+
+
+def read_image(record: Any, root: str) -> bytes:
+    """Reads the bytes of a record's image.
+
+    Args:
+      record: A record with `path`, `table` and `line`.
+      root: The corpus root.
+
+    Raises:
+      BuildError: The file cannot be read, or is no image that TFDS can decode.
+    """
+    try:
+        data = epath.Path(os.path.join(root, record.path)).read_bytes()
+    except OSError as error:
+        reason = type(error).__name__
+        raise BuildError(f"{_place(record)}: its image cannot be read ({reason})") from None
+    if not data.startswith(_MAGIC):
+        what = "is empty" if not data else "is not JPEG, PNG, GIF or BMP"
+        raise BuildError(f"{_place(record)}: its image file {what}")
+    return data
+
+
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")
+
+
+def _place(record: Any) -> str:
+    return f"{record.table} line {record.line}"
+
+
+class _Counter:
+    """Counts what passes through."""
+
+    def __init__(self, advance: Callable[[int], None] | None) -> None:
+        self.num_examples = 0
+        self.num_bytes = 0
+        self._advance = advance
+
+    def counting(self, records: Iterable[Sequence[bytes]]) -> Iterator[Sequence[bytes]]:
+        for parts in records:
+            yield parts
+            self.num_examples += 1
+            self.num_bytes += sum(map(len, parts))
+            if self._advance is not None:
+                self._advance(self.num_examples)
+
+
+def _serialised(task: ShardTask) -> Iterator[tuple[bytes, bytes]]:
+    """Yields each example as a serialised `tf.train.Example`, in two parts: all else, the image."""
+    features = metadata_features(task.spec)
+    serializer = example_serializer.ExampleSerializer(features.get_serialized_info())
+    metadata = iter_metadata(task.records, task.spec)
+    for record, example in zip(task.records.itertuples(index=False), metadata, strict=True):
+        image = read_image(record, task.root)
+        proto = serializer.get_tf_example(features.encode_example(example))
+        # Without `deterministic` the order of the map differs from process to process.
+        entries = proto.features.SerializeToString(deterministic=True)
+        yield _example_prefix(entries, len(image)), image
+
+
+_BYTES_KEY = b"\x0a"  # field 1, length-delimited: `Example.features`, map keys, list values
+_BYTES_VALUE = b"\x12"  # field 2, length-delimited: map values
+
+
+def _example_prefix(entries: bytes, num_image_bytes: int) -> bytes:
+    """Returns the bytes of an Example up to its image's, so that these need not be copied.
+
+    The layout is protocol buffers' wire format of `Example { features { feature { map } } }`; the
+    image's map entry is put last.
+    """
+    value = _BYTES_KEY + _varint(num_image_bytes)
+    feature = _BYTES_KEY + _varint(len(value) + num_image_bytes) + value
+    name = IMAGE_FEATURE.encode()
+    key = _BYTES_KEY + _varint(len(name)) + name
+    entry = key + _BYTES_VALUE + _varint(len(feature) + num_image_bytes) + feature
+    last = _BYTES_KEY + _varint(len(entry) + num_image_bytes) + entry
+    size = len(entries) + len(last) + num_image_bytes
+    return _BYTES_KEY + _varint(size) + entries + last
+
+
+def _varint(number: int) -> bytes:
+    groups = []
+    while number > 0x7F:
+        groups.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*groups, number])
+
+
+def _write_tfrecord(path: os.PathLike[str], records: Iterable[Sequence[bytes]]) -> None:
+    """Writes the TFRecord format: length, its checksum, the record, its checksum."""
+    with contextlib.closing(epath.Path(path).open("wb")) as file:
+        for parts in records:
+            length = struct.pack("<Q", sum(map(len, parts)))
+            checksum = 0
+            for part in parts:
+                checksum = google_crc32c.extend(checksum, part)
+            head = length + _masked(google_crc32c.value(length))
+            file.writelines((head, *parts, _masked(checksum)))
+
+
+def _masked(checksum: int) -> bytes:
+    rotated = (checksum >> 15 | checksum << 17) & 0xFFFFFFFF
+    return struct.pack("<I", (rotated + _CRC_MASK_DELTA) & 0xFFFFFFFF)

@@ -1,0 +1,397 @@
+"""Tables to rows: every cell is read as text, and a line that does not fit is an error.
+
+Readers that guess types lose zeros of ids and turn `NA` into null; readers that mend ragged lines
+shift columns in silence. Here the only changes to a cell are: white space around it is dropped,
+its Unicode is normalised (NFC), and declared missing tokens become the empty cell.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import gzip
+import io
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import pandas as pd
+from etils import epath
+
+from medical_images.errors import Problem, TableError, nearest, some_lines
+from medical_images.rejects import RejectLog
+from medical_images.spec import CorpusSpec, Join, Table
+from medical_images.yaml_source import YamlSource
+
+TABLE, LINE = "#table", "#line"  # which line of which table a row stands on
+_MAX_CELL = 1 << 24  # characters; an unclosed quote would swallow the rest of a file
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """The rows of a corpus, all tables joined.
+
+    Attributes:
+      frame: One line a row: the columns asked for, as text ("" is missing), and `#table`, `#line`.
+      log: Rows that found no partner in another table.
+      num_rows: The number of rows before any was rejected.
+    """
+
+    frame: pd.DataFrame
+    log: RejectLog
+    num_rows: int
+
+
+def read_rows(spec: CorpusSpec, *, root: str, source: YamlSource) -> Rows:
+    """Reads and joins the tables of a corpus.
+
+    Args:
+      spec: What tables there are and which of their columns are used.
+      root: The corpus root.
+      source: Places in the spec, for messages.
+
+    Returns:
+      The rows, in the order of the first table.
+
+    Raises:
+      TableError: A table is missing or malformed, a column is absent, or a join does not have its
+        declared cardinality. All problems of all tables are listed.
+    """
+    problems: list[Problem] = []
+    frames: list[pd.DataFrame] = []
+    for table in spec.tables:
+        try:
+            frames.append(read_table(table, path=epath.Path(root) / table.path))
+        except TableError as error:
+            problems += error.problems
+    if not problems:
+        problems += _absent_columns(spec, frames, source)
+    if problems:
+        raise TableError(problems, headline="The tables cannot be read")
+    used = {column for _, column in spec.columns_used()}
+    used |= {left for table in spec.tables if table.join for left in table.join.keys}
+    rows, log, num_rows = _select(frames[0], used), RejectLog(), len(frames[0])
+    for table, frame in zip(spec.tables[1:], frames[1:], strict=True):
+        assert table.join is not None  # the spec is checked
+        right = _select(frame, used | set(table.join.keys.values()))
+        rows, log, num_rows = _join_table(rows, right, table.join, table.path, log, num_rows)
+    return Rows(rows, log, num_rows)
+
+
+def read_table(table: Table, *, path: epath.Path) -> pd.DataFrame:
+    """Reads one table as text.
+
+    Args:
+      table: Its dialect, missing tokens and names.
+      path: Its file, local or remote.
+
+    Returns:
+      All columns as text, and `#table` (the path in the spec) and `#line` (from 1, where the row
+      begins).
+
+    Raises:
+      TableError: Lists missing file, wrong encoding, ragged lines, repeated columns and so on.
+    """
+    name = table.path
+    if not path.exists():
+        raise TableError([Problem(where=name, what=f"there is no file '{path}'")])
+    reader = _Reader(table)
+    try:
+        with path.open("rb") as raw:
+            binary = gzip.GzipFile(fileobj=raw) if name.lower().endswith(".gz") else raw
+            text = io.TextIOWrapper(binary, encoding=_codec(table), newline="")
+            reader.read(text)
+    except UnicodeDecodeError as error:
+        raise TableError([_encoding_problem(table, path, error)]) from None
+    except (OSError, EOFError, LookupError) as error:
+        raise TableError([Problem(where=name, what=f"cannot be read: {error}")]) from None
+    if reader.problems:
+        raise TableError(reader.problems, headline=f"The table {name} cannot be read")
+    return _as_frame(reader, table)
+
+
+def _codec(table: Table) -> str:
+    return (
+        "utf-8-sig"
+        if table.dialect.encoding.lower() in ("utf-8", "utf8")
+        else (table.dialect.encoding)
+    )
+
+
+class _Reader:
+    """Reads the lines of one table into columns and collects what is wrong."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.header: list[str] = []
+        self.columns: list[list[str]] = []
+        self.lines: list[int] = []
+        self.problems: list[Problem] = []
+        self._ragged: dict[int, list[int]] = {}
+        self._nul: list[int] = []
+
+    def read(self, text: Iterable[str]) -> None:
+        dialect = self.table.dialect
+        separator = dialect.separator or _default_separator(self.table.path)
+        csv.field_size_limit(_MAX_CELL)
+        source = self._without_nul(text)
+        for _ in range(dialect.skip_lines):
+            next(source, None)
+        reader = csv.reader(source, delimiter=separator, quotechar=dialect.quote, strict=True)
+        first_line = dialect.skip_lines
+        begin = 0
+        try:
+            self._read_header(reader)
+            for cells in reader if not self.problems else ():
+                begin_of_next = reader.line_num
+                if cells:
+                    self._add(cells, first_line + begin + 1 if begin else first_line + 1)
+                begin = begin_of_next
+        except csv.Error as error:
+            self._add_problem(f"line {first_line + begin + 1}", _csv_words(error))
+        self._finish()
+
+    def _read_header(self, reader: Iterator[list[str]]) -> None:
+        if self.table.columns is not None:
+            names = [name.strip() for name in self.table.columns]
+        else:
+            names = next(reader, [])
+            names = [unicodedata.normalize("NFC", name).strip() for name in names]
+        if not any(names):
+            self._add_problem("line 1", "the table is empty; a header line was expected")
+        self.header = [self.table.rename.get(name, name) for name in names]
+        twice = sorted({name for name in self.header if name and self.header.count(name) > 1})
+        if twice:
+            self._add_problem("line 1", f"the header names {', '.join(map(repr, twice))} twice")
+        for name in set(self.table.rename) - set(names):
+            self._add_problem(
+                "line 1", f"`rename:` of '{name}': {nearest(name, filter(None, names))}"
+            )
+        self.columns = [[] for _ in self.header]
+
+    def _add(self, cells: list[str], line: int) -> None:
+        if len(cells) != len(self.header):
+            self._ragged.setdefault(len(cells), []).append(line)
+            return
+        self.lines.append(line)
+        for column, cell in zip(self.columns, cells, strict=True):
+            column.append(cell)
+
+    def _without_nul(self, text: Iterable[str]) -> Iterator[str]:
+        for number, line in enumerate(text, start=1):
+            if "\0" in line:
+                self._nul.append(number)
+            yield line
+
+    def _finish(self) -> None:
+        for width, lines in sorted(self._ragged.items()):
+            self._add_problem(
+                some_lines(lines),
+                f"{width} cells where the header has {len(self.header)}",
+                "a cell that holds the separator must be quoted; a trailing separator shifts nothing"
+                " if the header has it too",
+            )
+        if self._nul:
+            self._add_problem(some_lines(self._nul), "NUL characters; this is not a text table")
+        if not self.lines and not self.problems:
+            self._add_problem("", "the table has no rows")
+
+    def _add_problem(self, place: str, what: str, remedy: str = "") -> None:
+        where = f"{self.table.path} {place}".strip()
+        self.problems.append(Problem(where=where, what=what, remedy=remedy))
+
+
+def _default_separator(path: str) -> str:
+    return "\t" if path.lower().removesuffix(".gz").endswith(".tsv") else ","
+
+
+def _csv_words(error: csv.Error) -> str:
+    if "unexpected end of data" in str(error):
+        return "a quote opened in this row is never closed"
+    return f"not valid CSV: {error}"
+
+
+def _encoding_problem(table: Table, path: epath.Path, error: UnicodeDecodeError) -> Problem:
+    """Finds the byte that cannot be decoded; the error itself only knows its place in a chunk."""
+    with path.open("rb") as raw:
+        binary = gzip.GzipFile(fileobj=raw) if table.path.lower().endswith(".gz") else raw
+        data = binary.read()
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        hint = "the file begins like UTF-16: set `dialect: {encoding: utf-16}`"
+    else:
+        hint = "set `dialect: {encoding: ...}`, for example latin-1 or cp1252"
+    try:
+        data.decode(table.dialect.encoding)
+    except UnicodeDecodeError as exact:
+        error = exact
+    line = data.count(b"\n", 0, error.start) + 1
+    byte = error.object[error.start]
+    return Problem(
+        where=f"{table.path} line {line}",
+        what=f"byte 0x{byte:02x} at offset {error.start} is not {table.dialect.encoding}",
+        remedy=hint,
+    )
+
+
+def _as_frame(reader: _Reader, table: Table) -> pd.DataFrame:
+    columns: dict[str, pd.Series[str] | str | list[int]] = {}
+    for name, cells in zip(reader.header, reader.columns, strict=True):
+        if name:
+            columns[name] = clean(pd.Series(cells, dtype="str"), missing=table.missing)
+    columns[TABLE] = table.path
+    columns[LINE] = reader.lines
+    return pd.DataFrame(columns, index=range(len(reader.lines)))
+
+
+def clean(cells: pd.Series[str], *, missing: Sequence[str]) -> pd.Series[str]:
+    """Normalises cells: white space dropped, Unicode NFC, missing tokens as "".
+
+    Example:
+      >>> clean(pd.Series([' a ', 'NA', '007']), missing=['NA']).tolist()
+      ['a', '', '007']
+    """
+    cells = cells.str.strip()
+    odd = ~cells.str.isascii()
+    if odd.any():
+        cells = cells.mask(odd, cells[odd].map(lambda cell: unicodedata.normalize("NFC", cell)))
+    tokens = [token for token in missing if token]
+    return cells.mask(cells.isin(tokens), "") if tokens else cells
+
+
+def _absent_columns(
+    spec: CorpusSpec, frames: Sequence[pd.DataFrame], source: YamlSource
+) -> list[Problem]:
+    headers = [[name for name in frame.columns if not name.startswith("#")] for frame in frames]
+    known = {name for header in headers for name in header} | set(spec.derive)
+    problems = []
+    for place, column in dict.fromkeys(spec.columns_used()):
+        if column not in known:
+            what = f"no table has a column '{column}'; {nearest(column, known)}"
+            problems.append(Problem(where=source.where(place), what=what, remedy=_hint(headers)))
+    so_far: set[str] = set(headers[0]) if headers else set()
+    for number, (table, header) in enumerate(zip(spec.tables, headers, strict=True)):
+        for left, right in (table.join.keys if table.join else {}).items():
+            for name, names in ((left, so_far), (right, set(header))):
+                if name not in names:
+                    what = f"no column '{name}' to join on; {nearest(name, names)}"
+                    problems.append(
+                        Problem(where=source.where(("tables", number, "join")), what=what)
+                    )
+        so_far |= set(header)
+    return problems + _shared_columns(spec, headers, source)
+
+
+def _shared_columns(
+    spec: CorpusSpec, headers: Sequence[Sequence[str]], source: YamlSource
+) -> list[Problem]:
+    """A column that two tables have, and that no join is on, would be ambiguous where used."""
+    used = {column for _, column in spec.columns_used()}
+    owner: dict[str, str] = {}
+    problems = []
+    for number, (table, header) in enumerate(zip(spec.tables, headers, strict=True)):
+        keys = set(table.join.keys.values()) if table.join else set()
+        for name in header:
+            if name in owner and name in used and name not in keys:
+                what = f"the column '{name}' stands in {owner[name]} and in {table.path}"
+                remedy = f"add it to `join: {{on: ...}}`, or `rename: {{{name}: ...}}` one of them"
+                where = source.where(("tables", number))
+                problems.append(Problem(where=where, what=what, remedy=remedy))
+            owner.setdefault(name, table.path)
+    return problems
+
+
+def _hint(headers: Sequence[Sequence[str]]) -> str:
+    for header in headers:
+        for separator, name in ((";", "';'"), ("\t", "tab"), ("|", "'|'")):
+            if len(header) == 1 and separator in header[0]:
+                return (
+                    f"a table has a single column that holds {separator!r}: "
+                    f"set `dialect: {{separator: {name}}}`"
+                )
+    return ""
+
+
+def _select(frame: pd.DataFrame, columns: set[str]) -> pd.DataFrame:
+    keep = [name for name in frame.columns if name in columns or name in (TABLE, LINE)]
+    return frame[keep]
+
+
+def _join_table(
+    left: pd.DataFrame,
+    right: pd.DataFrame,
+    join: Join,
+    name: str,
+    log: RejectLog,
+    num_rows: int,
+) -> tuple[pd.DataFrame, RejectLog, int]:
+    """Joins one more table; the side that may have many rows keeps its lines for messages."""
+    keys = join.keys
+    right = right.rename(columns={theirs: ours for ours, theirs in keys.items()})
+    on = list(keys)
+    unique_left = join.cardinality in ("one_to_one", "one_to_many")
+    unique_right = join.cardinality in ("one_to_one", "many_to_one")
+    problems = [
+        _repeated(frame, on, join)
+        for frame, unique in ((left, unique_left), (right, unique_right))
+        if unique and frame.duplicated(on).any()
+    ]
+    if problems:
+        raise TableError(problems, headline="The tables do not join as declared")
+    many_right = join.cardinality == "one_to_many"
+    ours, theirs = (left.drop(columns=[TABLE, LINE]), right) if many_right else (
+        left, right.drop(columns=[TABLE, LINE])
+    )  # fmt: skip
+    joined = ours.merge(theirs, on=on, how="left", indicator="#side", validate=None)
+    alone = joined["#side"] == "left_only"
+    joined = joined.drop(columns="#side")
+    lost = left.merge(right[on].drop_duplicates(), on=on, how="left", indicator="#side")
+    lost = lost[lost["#side"] == "left_only"]
+    log = _log_unused_right(left, right, on, join, name, log)
+    if many_right:
+        num_rows += len(joined) - len(left)
+    if join.unmatched == "reject":
+        renamed = lost.rename(columns={TABLE: "table", LINE: "line"})
+        log = log.adding(
+            outcome="rejected", code="join_unmatched", kind="row", entries=renamed,
+            column=", ".join(on),
+        )  # fmt: skip
+        joined = joined[~alone]
+    elif many_right:
+        joined.loc[alone, TABLE] = lost[TABLE].to_numpy()
+        joined.loc[alone, LINE] = lost[LINE].to_numpy()
+    text = [column for column in joined.columns if column not in (TABLE, LINE)]
+    joined[text] = joined[text].fillna("")
+    return joined.astype({LINE: "int64"}).reset_index(drop=True), log, num_rows
+
+
+def _log_unused_right(
+    left: pd.DataFrame, right: pd.DataFrame, on: list[str], join: Join, name: str, log: RejectLog
+) -> RejectLog:
+    sides = right.merge(left[on].drop_duplicates(), on=on, how="left", indicator="#side")
+    unused = sides[sides["#side"] == "left_only"].rename(columns={TABLE: "table", LINE: "line"})
+    return log.adding(
+        outcome="reported", code="join_unmatched", kind="row", entries=unused, column=", ".join(on)
+    )
+
+
+def _repeated(frame: pd.DataFrame, on: list[str], join: Join) -> Problem:
+    repeated = frame[frame.duplicated(on, keep=False)]
+    return Problem(
+        where=f"{repeated[TABLE].iloc[0]} {some_lines(repeated[LINE])}",
+        what=f"the key {', '.join(on)} stands more than once, but the join is {join.cardinality}",
+        remedy="declare the cardinality that holds, or mend the table",
+    )
+
+
+def frame_of_paths(columns: Iterable[Mapping[str, str]]) -> pd.DataFrame:
+    """Makes rows out of image paths, for a corpus without tables.
+
+    Args:
+      columns: For each image, the columns that its path tells.
+
+    Returns:
+      The rows; `#line` counts the images in the order of their paths.
+    """
+    frame = pd.DataFrame(list(columns), dtype="str")
+    frame[TABLE] = "images"
+    frame[LINE] = range(1, len(frame) + 1)
+    return frame
