@@ -1,9 +1,8 @@
-"""Exchange of groups between the two sides of a cut, while that lowers the error.
+"""Exchange of groups over a cut of the line, while that lowers the error.
 
-A side is a number of groups of each type; groups of one type have the same vector, so they are
-interchangeable. The error is the weighted squared excess of the left side over its target. All
+The error of a cut is the weighted squared excess of what stands before it over its target. All
 vectors and weights are integers and every excess is a multiple of 1/128, so each cost is an exact
-sum, and ties break by the number of the type.
+sum, and ties break by the place of a group in its sheet.
 """
 
 from __future__ import annotations
@@ -14,11 +13,33 @@ import numpy as np
 import numpy.typing as npt
 
 IntArray = npt.NDArray[np.int64]
+HashArray = npt.NDArray[np.uint64]
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 _MAX_MOVES = 1000
 _MAX_ROUNDS = 8
+_MAX_TYPES = 10_000
+_MAX_SWEEPS = 20
+_MAX_REACH = 10  # Nodes on each side of a cut whose groups may be exchanged.
+_REACH_GROUPS = 60  # About so many groups on each side, where nodes are small.
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Sorted groups: similar groups are neighbours, equal ones stand in order of their hash.
+
+    Attributes:
+        rows: int64[g], row of the input.
+        hashes: uint64[g].
+        vectors: float64[g, d], image counts of the labels from rare to common, then the size.
+        types: int64[g], number of the distinct vector; never falls.
+    """
+
+    rows: IntArray
+    hashes: HashArray
+    vectors: FloatArray
+    types: IntArray
 
 
 @dataclass(frozen=True)
@@ -27,110 +48,148 @@ class Effort:
 
     Attributes:
         width: about how many types of each side are candidates for an exchange.
-        tries: where no exchange helps: how many are tried together with a second one.
+        tries: where no exchange helps, how many are tried together with a second one.
     """
 
     width: int
     tries: int
 
 
-class Scales:
-    """Two sides of a cut.
+def exchange(
+    sheet: Sheet,
+    items: IntArray,
+    left: BoolArray,
+    *,
+    excess: FloatArray,
+    weights: FloatArray,
+    effort: Effort,
+) -> FloatArray:
+    """Exchanges groups of two sides while that lowers the error of the left side.
+
+    Args:
+        sheet: the groups.
+        items: int64[m], ascending places in the sheet of the groups of both sides.
+        left: bool[m], groups on the left side; changed in place.
+        excess: float64[d], sum of the left side minus its target.
+        weights: float64[d], integers.
+        effort: how hard to search.
+
+    Returns:
+        float64[d]: the excess that is left.
+    """
+    if len(items) == 0:
+        return excess
+    types = sheet.types[items]
+    starts = np.flatnonzero(np.append(True, types[1:] != types[:-1]))
+    stops = np.append(starts[1:], len(items))
+    num_left = np.add.reduceat(left, starts, dtype=np.int64)
+    num_right = stops - starts - num_left
+    scales = _Scales(sheet.vectors[items[starts]], num_left, num_right, excess, weights)
+    scales.balance(effort)
+    flow = num_left - scales.left
+    for t in np.flatnonzero(flow):
+        run = np.arange(starts[t], stops[t])
+        left[run[left[run] == (flow[t] > 0)][: abs(flow[t])]] = flow[t] < 0
+    return scales.excess
+
+
+class _Scales:
+    """Two sides of a cut. Groups of one type have the same vector, so only numbers matter.
 
     Attributes:
-        left: int64[t], groups of each type on the left side.
-        right: int64[t], the same for the right side.
-        excess: float64[d], sum of the vectors on the left minus its target.
+        vectors: float64[t + 1, d]; the last row, number -1, is "nothing".
+        norms: float64[t + 1], weighted squared length of the vectors.
+        left: int64[t], number of groups of each type on the left; `right` likewise.
+        excess: float64[d], sum of the left side minus its target.
     """
 
     def __init__(
         self,
-        *,
         vectors: FloatArray,
         left: IntArray,
         right: IntArray,
         excess: FloatArray,
         weights: FloatArray,
     ) -> None:
-        # The last row is "nothing": type -1.
-        self._vectors = np.vstack([vectors, np.zeros(vectors.shape[1])])
-        self._norms = self._vectors**2 @ weights
-        self._by_norm = np.argsort(self._norms[:-1], kind="stable")
-        self._weights = weights
+        self.vectors = np.vstack([vectors, np.zeros(vectors.shape[1])])
+        self.norms = self.vectors**2 @ weights
         self.left = left.copy()
         self.right = right.copy()
         self.excess = excess.copy()
+        self.weights = weights
+        self._by_norm = np.argsort(self.norms[:-1], kind="stable")
 
     def balance(self, effort: Effort) -> None:
-        """Moves and exchanges groups until no move that is tried lowers the error."""
+        """Moves and exchanges groups until nothing that is tried lowers the error."""
         self._move_single()
         for _ in range(_MAX_ROUNDS):
             if not self._exchange_pairs(effort):
                 break
 
-    def _apply(self, give: int, take: int, sign: int = 1) -> None:
-        """Lets a group of type `give` go right and one of type `take` left; -1 undoes it."""
+    def apply(self, give: int, take: int, sign: int = 1) -> None:
+        """Lets one group of type `give` go right and one of `take` left; sign -1 undoes it."""
         if give >= 0:
             self.left[give] -= sign
             self.right[give] += sign
         if take >= 0:
             self.right[take] -= sign
             self.left[take] += sign
-        self.excess += sign * (self._vectors[take] - self._vectors[give])
+        self.excess += sign * (self.vectors[take] - self.vectors[give])
 
-    def _move_single(self) -> None:
-        """Moves one group of any type, the best first, while the error falls."""
-        vectors, norms = self._vectors[:-1], self._norms[:-1]
-        for _ in range(_MAX_MOVES):
-            pull = 2 * (vectors @ (self._weights * self.excess))
-            go = np.where(self.left > 0, norms - pull, np.inf)
-            come = np.where(self.right > 0, norms + pull, np.inf)
-            give, take = int(go.argmin()), int(come.argmin())
-            if min(go[give], come[take]) >= 0:
-                return
-            if go[give] <= come[take]:
-                self._apply(give, -1)
-            else:
-                self._apply(-1, take)
-
-    def _choose(self, available: BoolArray, width: int) -> IntArray:
-        """The smallest types with each label that a side has, and nothing."""
+    def choose(self, available: BoolArray, width: int) -> IntArray:
+        """The shortest types with each label that a side has, and nothing."""
         order = self._by_norm[available[self._by_norm]]
-        present = self._vectors[order] > 0
+        present = self.vectors[order] > 0
         quota = max(2, width // present.shape[1])
         chosen = (present & (np.cumsum(present, axis=0) <= quota)).any(axis=1)
         return np.append(order[chosen], -1)
+
+    def _move_single(self) -> None:
+        """Moves one group of any of the shorter types, the best first, while the error falls."""
+        types = np.sort(self._by_norm[:_MAX_TYPES])
+        vectors, norms = self.vectors[types], self.norms[types]
+        for _ in range(_MAX_MOVES):
+            pull = 2 * (vectors @ (self.weights * self.excess))
+            go = np.where(self.left[types] > 0, norms - pull, np.inf)
+            come = np.where(self.right[types] > 0, norms + pull, np.inf)
+            give, take = int(go.argmin()), int(come.argmin())
+            if min(go[give], come[take]) >= 0:
+                break
+            if go[give] <= come[take]:
+                self.apply(int(types[give]), -1)
+            else:
+                self.apply(-1, int(types[take]))
 
     def _exchange_pairs(self, effort: Effort) -> bool:
         """Exchanges a group of the left for one of the right while the error falls."""
         pairs = _Pairs.make(self, effort.width)
         for k in range(_MAX_MOVES):
-            cost = pairs.costs()
-            best = int(cost.argmin())
-            moves = [best] if cost.flat[best] < 0 else pairs.best_two(cost, effort.tries)
+            costs = pairs.costs()
+            best = int(costs.argmin())
+            moves = [best] if costs.flat[best] < 0 else pairs.best_two(costs, effort.tries)
             if not moves:
                 return k > 0
             for move in moves:
-                self._apply(*pairs.types(move))
+                self.apply(*pairs.types(move))
         return True
 
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Candidates for an exchange: each type of `give` with each type of `take`."""
+    """Candidates for an exchange: each type of `give` (left) with each of `take` (right)."""
 
-    scales: Scales
+    scales: _Scales
     give: IntArray
     take: IntArray
-    base: FloatArray  # [give, take]: squared norm of the change.
+    norms: FloatArray  # [give, take]: weighted squared length of the change.
 
     @classmethod
-    def make(cls, scales: Scales, width: int) -> _Pairs:
-        give = scales._choose(scales.left > 0, width)
-        take = scales._choose(scales.right > 0, width)
-        inner = (scales._vectors[give] * scales._weights) @ scales._vectors[take].T
-        base = scales._norms[give][:, None] + scales._norms[take] - 2 * inner
-        return cls(scales, give, take, base)
+    def make(cls, scales: _Scales, width: int) -> _Pairs:
+        give = scales.choose(scales.left > 0, width)
+        take = scales.choose(scales.right > 0, width)
+        inner = (scales.vectors[give] * scales.weights) @ scales.vectors[take].T
+        norms = scales.norms[give][:, None] + scales.norms[take] - 2 * inner
+        return cls(scales, give, take, norms)
 
     def types(self, move: int) -> tuple[int, int]:
         a, b = divmod(move, len(self.take))
@@ -138,30 +197,111 @@ class _Pairs:
 
     def costs(self) -> FloatArray:
         """Change of the error by each exchange; infinite where a side has no such group."""
-        s = self.scales
-        pull = 2 * (s._vectors @ (s._weights * s.excess))
+        scales = self.scales
+        pull = 2 * (scales.vectors @ (scales.weights * scales.excess))
         go, come = -pull[self.give], pull[self.take]
-        go[:-1][s.left[self.give[:-1]] <= 0] = np.inf
-        come[:-1][s.right[self.take[:-1]] <= 0] = np.inf
-        cost: FloatArray = self.base + come
-        cost += go[:, None]
-        return cost
+        go[:-1][scales.left[self.give[:-1]] <= 0] = np.inf
+        come[:-1][scales.right[self.take[:-1]] <= 0] = np.inf
+        costs: FloatArray = self.norms + come
+        costs += go[:, None]
+        return costs
 
-    def best_two(self, cost: FloatArray, tries: int) -> list[int]:
-        """The two exchanges, one of them among the `tries` best, that together help most."""
-        flat = cost.ravel()
+    def best_two(self, costs: FloatArray, tries: int) -> list[int]:
+        """The two exchanges, one of them among the best `tries`, that together help most."""
         low, found = 0.0, list[int]()
         if not tries:
             return found
+        flat = costs.ravel()
         rank = min(tries, len(flat)) - 1
         firsts = np.flatnonzero(flat <= np.partition(flat, rank)[rank])[: 2 * tries]
         for first in firsts[np.isfinite(flat[firsts])]:
-            types = self.types(int(first))
-            self.scales._apply(*types)
+            self.scales.apply(*self.types(int(first)))
             second = self.costs()
             best = int(second.argmin())
             total = float(flat[first] + second.flat[best])
             if total < low:
                 low, found = total, [int(first), best]
-            self.scales._apply(*types, sign=-1)
+            self.scales.apply(*self.types(int(first)), sign=-1)
         return found
+
+
+def polish_nodes(
+    sheet: Sheet,
+    nodes: IntArray,
+    *,
+    excess: FloatArray,
+    weights: FloatArray,
+    cut_weights: FloatArray,
+) -> IntArray:
+    """Exchanges groups of near nodes while that lowers the summed error of all cuts.
+
+    Args:
+        sheet: the groups.
+        nodes: int64[g], the node of each group; there are n nodes and cut k is before node k.
+        excess: float64[n + 1, d], what stands before each cut minus its target.
+        weights: float64[d], integers.
+        cut_weights: float64[n + 1], integers.
+
+    Returns:
+        int64[g]: the new node of each group.
+    """
+    line = _Line(sheet, nodes.copy(), excess.copy(), weights, cut_weights)
+    num_nodes = len(excess) - 1
+    reach = max(1, min(_MAX_REACH, _REACH_GROUPS * num_nodes // max(1, len(nodes))))
+    for _ in range(_MAX_SWEEPS):
+        if not sum([line.polish_cut(cut, reach) for cut in range(1, num_nodes)]):
+            break
+    return line.nodes
+
+
+@dataclass(frozen=True)
+class _Line:
+    """Groups in nodes; `nodes` and `excess` are changed in place."""
+
+    sheet: Sheet
+    nodes: IntArray
+    excess: FloatArray
+    weights: FloatArray
+    cut_weights: FloatArray
+
+    def polish_cut(self, cut: int, reach: int) -> int:
+        """Exchanges groups over one cut while the error falls; returns how many times.
+
+        An exchange of a group with vector a in node i for one with vector b in node j > i adds
+        b - a to the excess of the cuts i + 1 to j, and to no other.
+        """
+        low, high = max(0, cut - reach), min(len(self.excess) - 1, cut + reach)
+        span = np.cumsum(self.cut_weights)
+        for count in range(_MAX_MOVES):
+            left, va, i = self._candidates(low, cut)
+            right, vb, j = self._candidates(cut, high)
+            run = np.cumsum(self.excess * self.cut_weights[:, None], axis=0) * self.weights
+            norms = (va**2 @ self.weights)[:, None] + vb**2 @ self.weights
+            norms -= 2 * (va * self.weights) @ vb.T
+            pull = (vb * run[j]).sum(axis=1) + (va * run[i]).sum(axis=1)[:, None]
+            pull -= run[i] @ vb.T + va @ run[j].T
+            costs = 2 * pull + (span[j] - span[i][:, None]) * norms
+            best = int(costs.argmin())
+            if costs.flat[best] >= 0:
+                return count
+            a, b = divmod(best, len(right))
+            self.excess[i[a] + 1 : j[b] + 1] += vb[b] - va[a]
+            self.nodes[left[a : a + 1][left[a] >= 0]] = j[b]
+            self.nodes[right[b : b + 1][right[b] >= 0]] = i[a]
+        return _MAX_MOVES
+
+    def _candidates(self, low: int, high: int) -> tuple[IntArray, FloatArray, IntArray]:
+        """One group of each type in each node of a range, and nothing (-1) in each node.
+
+        Returns:
+            The places in the sheet, the vectors and the nodes.
+        """
+        items = np.flatnonzero((self.nodes >= low) & (self.nodes < high))
+        items = items[np.argsort(self.nodes[items], kind="stable")]
+        key = self.nodes[items] * len(self.nodes) + self.sheet.types[items]
+        items = items[np.append(True, np.diff(key) != 0)[: len(items)]]
+        spare = np.arange(low, high)
+        vectors = np.zeros((len(items) + len(spare), len(self.weights)))
+        vectors[: len(items)] = self.sheet.vectors[items]
+        nodes = np.append(self.nodes[items], spare)
+        return np.append(items, np.full(len(spare), -1)), vectors, nodes

@@ -55,7 +55,7 @@ def certify(plan: Plan, spec: CorpusSpec) -> dict[str, Any]:
         counts = {name: int(count) for name, count in zip(names, achieved[:, column], strict=True)}
         table[feature][value] = counts
         for name, count in counts.items():
-            if count == 0 and sum(counts.values()):
+            if count == 0 and any(counts.values()):
                 absent.setdefault(name, []).append(f"{feature}={value}")
     groups = {name: set(group_ids(records)) for name, records in plan.splits.items()}
     return {

@@ -81,7 +81,7 @@ def index(builder: str | tfds.core.DatasetBuilder, split: str | None = None) -> 
     """
     builder = resolve_builder(builder)
     instructions = _absolute(builder, split)
-    parts = []
+    parts: list[pd.DataFrame] = []
     for name, begin, end in instructions:
         path = epath.Path(builder.data_dir) / FOLDER / f"{name}.parquet"
         if not path.exists():

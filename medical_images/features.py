@@ -32,8 +32,8 @@ def features_dict(spec: CorpusSpec) -> tfds.features.FeaturesDict:
     """Returns the dataset's features: `image` and those of the spec.
 
     Returns:
-      `image`: uint8 or uint16 of shape (height, width, channels); class: int64 scalar; labels: int64
-      of shape (labels,); float: float32 scalar; int: int64 scalar; text and id: bytes scalar;
+      `image`: uint8 or uint16 of shape (height, width, channels); class: int64 scalar; labels:
+      int64 of shape (labels,); float: float32 scalar; int: int64 scalar; text and id: bytes scalar;
       boxes: `bbox` float32 of shape (boxes, 4) as (ymin, xmin, ymax, xmax) in [0, 1], and `label`.
     """
     image = tfds.features.Image(
@@ -81,7 +81,7 @@ def iter_metadata(records: pd.DataFrame, spec: CorpusSpec) -> Iterator[dict[str,
     Yields:
       Values ready for `encode_example` of `metadata_features(spec)`.
     """
-    columns = []
+    columns: list[list[Any]] = []
     for name, feature in spec.features.items():
         values = records[feature_column(name)]
         if isinstance(feature, BoxesFeature):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from concurrent import futures
 from contextlib import contextmanager
+from typing import Any
 
 import loky
 import numpy as np
@@ -39,7 +40,12 @@ def write_shards(
     total = sum(len(task.records) for task in tasks)
     num_bytes = sum(int(task.records["num_bytes"].sum()) for task in tasks)
     bar = tqdm.tqdm(
-        total=total, unit=" images", desc="Writing", disable=not progress, mininterval=0.2
+        total=total,
+        unit=" images",
+        desc="Writing",
+        disable=not progress,
+        # A log file need not hold every state of the bar.
+        mininterval=0.2 if sys.stderr.isatty() else 10,
     )
     with bar, _counters(len(tasks)) as counters:
         if workers <= 1 or (num_workers is None and num_bytes < _ALONE_BYTES):
@@ -48,7 +54,7 @@ def write_shards(
 
 
 @contextmanager
-def _counters(size: int) -> Iterator[np.memmap]:  # type: ignore[type-arg]
+def _counters(size: int) -> Iterator[np.memmap]:
     """One number a shard that all processes of this machine can see: examples written so far."""
     with tempfile.TemporaryDirectory(prefix="medical_images_") as folder:
         path = os.path.join(folder, "progress")
@@ -58,8 +64,8 @@ def _counters(size: int) -> Iterator[np.memmap]:  # type: ignore[type-arg]
 def _write_here(
     task: ShardTask,
     number: int,
-    counters: np.memmap,  # type: ignore[type-arg]
-    bar: tqdm.tqdm,  # type: ignore[type-arg]
+    counters: np.memmap,
+    bar: tqdm.tqdm[Any],
 ) -> ShardResult:
     def advance(done: int) -> None:
         bar.update(done - int(counters[number]))
@@ -80,8 +86,8 @@ def _write_counted(task: ShardTask, path: str, number: int) -> ShardResult:
 def _write_apart(
     tasks: Sequence[ShardTask],
     workers: int,
-    counters: np.memmap,  # type: ignore[type-arg]
-    bar: tqdm.tqdm,  # type: ignore[type-arg]
+    counters: np.memmap,
+    bar: tqdm.tqdm[Any],
 ) -> list[ShardResult]:
     # loky, not multiprocessing: a script without `if __name__ == "__main__"` works, and a worker
     # that dies raises an error instead of hanging the build.
@@ -104,5 +110,3 @@ def _write_apart(
     except BaseException:
         executor.shutdown(wait=True, kill_workers=True)
         raise
-    finally:
-        time.sleep(0)  # lets the bar draw its last state before it closes

@@ -61,8 +61,8 @@ class MedicalImagesConfig(tfds.core.BuilderConfig):
         if self.loaded is not None:
             made = self.loaded.spec
             self.name = self.name or made.name
-            self.version = self.version or made.version
-            self.description = self.description or made.description
+            for key in ("version", "description"):
+                setattr(self, key, getattr(self, key) or getattr(made, key))
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
@@ -268,7 +268,7 @@ def _classes(spec: CorpusSpec) -> dict[str, list[str] | None]:
     }
 
 
-class _PlainErrors(app.ExceptionHandler):  # type: ignore[misc]
+class _PlainErrors(app.ExceptionHandler):
     """Under `tfds build`, a refused corpus is told without a traceback, with exit status 2."""
 
     def wants(self, exc: BaseException) -> bool:

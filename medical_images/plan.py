@@ -124,9 +124,12 @@ def _in_order(
     place[ordered] = np.arange(len(ordered))
     position = np.zeros(len(groups.sizes))
     position[ordered] = (2 * before + sizes) / (2 * max(int(sizes.sum()), 1))
-    inside = records.assign(position=position[codes], _place=place[codes])[place[codes] >= 0]
+    inside: pd.DataFrame = records.assign(position=position[codes], _place=place[codes])[
+        place[codes] >= 0
+    ]
     # The images of a group stand together, in the order of their paths.
-    return inside.sort_values(["_place", "path"], ignore_index=True).drop(columns="_place")
+    inside = inside.sort_values(["_place", "path"], ignore_index=True)
+    return inside.drop(columns="_place")
 
 
 def _refuse_empty(split_of_group: np.ndarray, sizes: np.ndarray, spec: CorpusSpec) -> None:

@@ -7,6 +7,7 @@ numbers; only the rejects file, which is personal data, names files.
 
 from __future__ import annotations
 
+import collections
 import csv
 import dataclasses
 import os
@@ -95,8 +96,9 @@ class RejectLog:
     def counts(self) -> dict[str, dict[str, int]]:
         """Returns {outcome: {code: count}}, sorted."""
         result: dict[str, dict[str, int]] = {}
-        for (outcome, code), count in self.entries.groupby(["outcome", "code"]).size().items():  # type: ignore[misc]
-            result.setdefault(str(outcome), {})[str(code)] = int(count)
+        pairs = zip(self.entries["outcome"], self.entries["code"], strict=True)
+        for (outcome, code), count in sorted(collections.Counter(pairs).items()):
+            result.setdefault(outcome, {})[code] = count
         return result
 
     def problems(self, *, allowed: Mapping[str, str] | None = None) -> list[Problem]:

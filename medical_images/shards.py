@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -112,7 +113,7 @@ def plan_shards(
         if not 1 <= num_shards <= count:
             raise ValueError(f"{num_shards} shards are wanted of {count} records")
         edges = [round(count * number / num_shards) for number in range(num_shards + 1)]
-        return list(zip(edges[:-1], edges[1:], strict=True))
+        return list(itertools.pairwise(edges))
     total = int(sizes.sum())
     target = min(max_bytes, max(min_bytes, -(-total // max(1, total // min_bytes))))
     ends = np.cumsum(sizes)
@@ -166,7 +167,7 @@ def read_image(record: Any, root: str) -> bytes:
       BuildError: The file cannot be read, or is no image that TFDS can decode.
     """
     try:
-        data = epath.Path(os.path.join(root, record.path)).read_bytes()
+        data: bytes = epath.Path(os.path.join(root, record.path)).read_bytes()
     except OSError as error:
         reason = type(error).__name__
         raise BuildError(f"{_place(record)}: its image cannot be read ({reason})") from None

@@ -137,17 +137,16 @@ class _Reader:
         for _ in range(dialect.skip_lines):
             next(source, None)
         reader = csv.reader(source, delimiter=separator, quotechar=dialect.quote, strict=True)
-        first_line = dialect.skip_lines
-        begin = 0
+        skipped, before = dialect.skip_lines, 0
         try:
             self._read_header(reader)
+            before = reader.line_num
             for cells in reader if not self.problems else ():
-                begin_of_next = reader.line_num
                 if cells:
-                    self._add(cells, first_line + begin + 1 if begin else first_line + 1)
-                begin = begin_of_next
+                    self._add(cells, skipped + before + 1)
+                before = reader.line_num
         except csv.Error as error:
-            self._add_problem(f"line {first_line + begin + 1}", _csv_words(error))
+            self._add_problem(f"line {skipped + before + 1}", _csv_words(error))
         self._finish()
 
     def _read_header(self, reader: Iterator[list[str]]) -> None:
@@ -187,8 +186,8 @@ class _Reader:
             self._add_problem(
                 some_lines(lines),
                 f"{width} cells where the header has {len(self.header)}",
-                "a cell that holds the separator must be quoted; a trailing separator shifts nothing"
-                " if the header has it too",
+                "a cell that holds the separator must be quoted; where rows end with a separator,"
+                " the header must too",
             )
         if self._nul:
             self._add_problem(some_lines(self._nul), "NUL characters; this is not a text table")

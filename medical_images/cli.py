@@ -1,0 +1,111 @@
+"""The command line: `medical-images build` and `medical-images phantom`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+import tqdm
+
+from medical_images._version import __version__
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def cli() -> None:
+    """Medical images and their tables as TensorFlow Datasets.
+
+    A corpus is described in one YAML file; see the README for its format. To look at a corpus and
+    its spec, write the synthetic one:
+
+        medical-images phantom my_phantom && cat my_phantom/corpus.yaml
+    """
+
+
+@cli.command()
+@click.argument("out", type=click.Path(file_okay=False))
+@click.option("--images", default=2000, show_default=True, help="How many images.")
+@click.option("--size", default="128x96", show_default=True, help="Width x height in pixels.")
+@click.option("--seed", default=0, show_default=True, help="Another seed, another corpus.")
+def phantom(out: str, images: int, size: str, seed: int) -> None:
+    """Write the synthetic corpus (images, tables, corpus.yaml) to the folder OUT.
+
+    The same options give the same bytes on every machine.
+    """
+    from medical_images.phantom import write_phantom
+
+    width, _, height = size.partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise click.BadParameter("write it as WIDTHxHEIGHT, such as 600x450", param_hint="--size")
+    try:
+        with tqdm.tqdm(total=images, unit=" images", desc="Drawing") as bar:
+            spec = write_phantom(
+                out,
+                num_images=images,
+                height=int(height),
+                width=int(width),
+                seed=seed,
+                progress=lambda done: (bar.update(done), None)[1],
+            )
+    except (ValueError, FileExistsError) as error:
+        raise click.UsageError(str(error)) from None
+    click.echo(f"{spec}\nBuild it with: medical-images build {spec}")
+
+
+@cli.command()
+@click.argument("spec", type=click.Path())
+@click.option("--name", help="The dataset's config name; by default the spec's own.")
+@click.option("--root", type=click.Path(), help="The corpus root; by default `root:` of the spec.")
+@click.option("--data-dir", type=click.Path(), help="Where TFDS datasets are; TFDS's default.")
+@click.option(
+    "--file-format",
+    type=click.Choice(["tfrecord", "array_record"]),
+    default="tfrecord",
+    show_default=True,
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Processes; all cores by default.")
+@click.option("--overwrite", is_flag=True, help="Replace a dataset built before.")
+def build(
+    spec: str,
+    name: str | None,
+    root: str | None,
+    data_dir: str | None,
+    file_format: str,
+    workers: int | None,
+    overwrite: bool,
+) -> None:
+    """Build the corpus that the file SPEC describes.
+
+    The same as `tfds build medical_images --config '{"spec": SPEC}'`. All that is wrong with the
+    corpus is told at once, before anything is written; the exit status is then 2.
+    """
+    import tensorflow_datasets as tfds
+
+    from medical_images.medical_images_dataset_builder import Builder, MedicalImagesConfig
+
+    config = MedicalImagesConfig(name=name or "", spec=spec, root=root, num_workers=workers)
+    builder = Builder(config=config, data_dir=data_dir, file_format=file_format)
+    if builder.is_prepared() and not overwrite:
+        click.echo(f"{builder.data_dir} is built already; --overwrite builds it anew")
+        return
+    modes = tfds.download.GenerateMode
+    mode = modes.REUSE_CACHE_IF_EXISTS if overwrite else modes.REUSE_DATASET_IF_EXISTS
+    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(download_mode=mode))
+    click.echo(f"tfds.load('{builder.name}/{config.name}')  # from {builder.data_dir_root}")
+
+
+def main() -> None:
+    """Runs the command line; a refused corpus exits with status 2."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from medical_images.errors import CorpusError
+
+    try:
+        cli()
+    except CorpusError as error:
+        click.echo(error, err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

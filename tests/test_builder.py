@@ -1,0 +1,220 @@
+"""The dataset as TFDS and its users see it."""
+
+import collections
+import csv
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from conftest import DUMMY_DATA, build, run_python, shard_bytes
+
+import medical_images as mi
+
+CLASSES = ["nv", "mel", "bkl", "bcc", "akiec", "vasc", "df"]
+
+
+class DummyDataTest(tfds.testing.DatasetBuilderTestCase):
+    """TFDS's own checks of a builder, on the small frozen corpus."""
+
+    DATASET_CLASS = mi.Builder
+    EXAMPLE_DIR = DUMMY_DATA
+    BUILDER_CONFIG_NAMES_TO_TEST = [  # noqa: RUF012
+        mi.MedicalImagesConfig(name="dummy", spec=str(DUMMY_DATA / "corpus.yaml"))
+    ]
+    SPLITS = {"train": 48, "validation": 6, "test": 6}  # noqa: RUF012
+
+
+def ids(ds) -> list[bytes]:
+    return [example["image_id"] for example in tfds.as_numpy(ds)]
+
+
+def test_features_have_the_declared_types(phantom_builder):
+    features = phantom_builder.info.features
+    assert features["image"].shape == (None, None, 3)
+    assert features["label"].names == CLASSES
+    assert features["age"].dtype == np.float32
+    assert phantom_builder.info.supervised_keys == ("image", "label")
+
+
+def test_every_row_is_written_once_with_its_own_values(phantom_builder, phantom_corpus):
+    rows = {
+        cells[0]: cells
+        for cells in csv.reader((phantom_corpus.parent / "metadata.csv").open(encoding="utf-8"))
+    }
+    header = rows.pop("image_id")
+    written = {}
+    for split in phantom_builder.info.splits:
+        for example in tfds.as_numpy(phantom_builder.as_dataset(split=split)):
+            written[example["image_id"].decode()] = example
+    assert written.keys() == rows.keys()
+    for image_id, cells in rows.items():
+        row, example = dict(zip(header, cells, strict=True)), written[image_id]
+        assert CLASSES[example["label"]] == row["dx"]
+        assert example["note"].decode() == row["note"]
+        assert (np.isnan(example["age"]) and not row["age"]) or example["age"] == float(row["age"])
+        image = phantom_corpus.parent / "images" / f"{image_id}.jpg"
+        np.testing.assert_array_equal(example["image"], tf.io.decode_jpeg(image.read_bytes()))
+
+
+def test_no_patient_is_in_two_splits(phantom_builder):
+    patients = mi.index(phantom_builder).groupby("_group")["_split"].nunique()
+    assert len(patients) > 100
+    assert patients.max() == 1
+
+
+def test_a_dataset_loads_by_name_without_this_package(phantom_builder):
+    seen = run_python(
+        """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "medical_images":
+            raise AssertionError("imported")
+sys.meta_path.insert(0, Refuse())
+import tensorflow_datasets as tfds, collections, json
+ds, info = tfds.load("medical_images/mine", data_dir=sys.argv[1], split="train[:10%]",
+                     with_info=True, shuffle_files=True)
+labels = collections.Counter(info.features["label"].int2str(int(e["label"])) for e in ds)
+print(json.dumps([labels, info.metadata["class_counts"]["train"]["label"]]))
+""",
+        phantom_builder.data_dir_root,
+    )
+    labels, metadata = json.loads(seen.splitlines()[-1])
+    assert labels == {k: v for k, v in mi.class_counts(phantom_builder, "train[:10%]").items() if v}
+    assert metadata == mi.class_counts(phantom_builder, "train")
+
+
+@pytest.mark.parametrize("cut", ["train[:10%]", "train[37%:52%]", "train[90%:]", "train[5:150]"])
+def test_index_tells_what_a_slice_holds(phantom_builder, cut):
+    examples = list(tfds.as_numpy(phantom_builder.as_dataset(split=cut)))
+    index = mi.index(phantom_builder, cut)
+    assert index["image_id"].tolist() == [e["image_id"].decode() for e in examples]
+    counts = collections.Counter(CLASSES[e["label"]] for e in examples)
+    assert mi.class_counts(phantom_builder, cut) == {name: counts[name] for name in CLASSES}
+
+
+def test_index_holds_all_metadata_typed(phantom_builder):
+    index = mi.index(phantom_builder, "validation")
+    assert list(index["label"].cat.categories) == CLASSES
+    assert index["age"].dtype == np.float64
+    assert index["_position"].is_monotonic_increasing
+    assert "image" not in index
+
+
+def test_counting_an_unknown_feature_names_the_known_ones(phantom_builder):
+    with pytest.raises(ValueError, match=r"'lable'.*did you mean 'label'"):
+        mi.class_counts(phantom_builder, "train", "lable")
+
+
+def test_metadata_holds_class_counts_and_certificate(phantom_builder):
+    metadata = tfds.builder(
+        "medical_images/mine", data_dir=phantom_builder.data_dir_root
+    ).info.metadata
+    assert metadata["class_counts"]["test"]["label"] == mi.class_counts(phantom_builder, "test")
+    certificate = metadata["certificate"]
+    assert certificate["group_overlap"] == 0
+    assert sum(certificate["images"].values()) == 700 == metadata["rows"]
+    assert certificate["largest_deviation"] < 1
+
+
+def test_formats_and_shard_counts_keep_the_order(phantom_corpus, phantom_builder, tmp_path):
+    expected = ids(phantom_builder.as_dataset(split="validation"))
+    records = build(phantom_corpus, tmp_path / "tf", num_shards=3)
+    assert records.info.splits["train"].num_shards == 3
+    in_order = tfds.ReadConfig(interleave_cycle_length=1)  # TFDS else mixes the shards it reads
+    assert ids(records.as_dataset(split="validation", read_config=in_order)) == expected
+    build(phantom_corpus, tmp_path / "ar", num_shards=3, file_format="array_record")
+    source = tfds.data_source("medical_images/mine", data_dir=tmp_path / "ar", split="validation")
+    assert [example["image_id"] for example in source] == expected
+
+
+def test_tfds_own_writer_gives_the_same_order(phantom_corpus, phantom_builder, tmp_path):
+    builder = build(phantom_corpus, tmp_path, engine="tfds")
+    assert builder.info.disable_shuffling is False
+    for split in ("train", "test"):
+        theirs = list(tfds.as_numpy(builder.as_dataset(split=split)))
+        ours = list(tfds.as_numpy(phantom_builder.as_dataset(split=split)))
+        for a, b in zip(theirs, ours, strict=True):
+            assert a.keys() == b.keys()
+            for name in a:
+                np.testing.assert_array_equal(a[name], b[name])
+
+
+def test_beam_writes_the_same_bytes(phantom_corpus, tmp_path):
+    local = build(phantom_corpus, tmp_path / "local", num_shards=4)
+    beam = build(phantom_corpus, tmp_path / "beam", num_shards=4, beam_runner="FnApiRunner")
+    assert shard_bytes(local) == shard_bytes(beam)
+
+
+def test_max_examples_per_split_takes_the_first_of_the_line(
+    phantom_corpus, phantom_builder, tmp_path
+):
+    builder = build(phantom_corpus, tmp_path, max_examples_per_split=9)
+    assert {s.num_examples for s in builder.info.splits.values()} == {9}
+    assert ids(builder.as_dataset(split="train")) == ids(
+        phantom_builder.as_dataset(split="train[:9]")
+    )
+    assert len(mi.index(builder, "train")) == 9
+    assert sum(builder.info.metadata["class_counts"]["train"]["label"].values()) == 9
+
+
+def test_max_shard_size_is_honoured(phantom_corpus, tmp_path):
+    limit = 100_000
+    builder = build(phantom_corpus, tmp_path, min_shard_size=1, max_shard_size=limit)
+    sizes = [p.stat().st_size for p in pathlib.Path(builder.data_dir).glob("*.tfrecord-*")]
+    assert len(sizes) > 10
+    assert max(sizes) <= limit
+
+
+def test_overwrite_builds_anew(phantom_corpus, tmp_path):
+    build(phantom_corpus, tmp_path, max_examples_per_split=5)
+    again = build(
+        phantom_corpus,
+        tmp_path,
+        download_mode=tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS,
+    )
+    assert again.info.splits["train"].num_examples > 500
+
+
+def test_a_refused_corpus_leaves_a_built_dataset_alone(phantom_corpus, tmp_path):
+    built = build(phantom_corpus, tmp_path, max_examples_per_split=5)
+    before = shard_bytes(built)
+    broken = mi.load_spec(phantom_corpus).spec.model_dump(by_alias=True)
+    broken["features"]["label"]["values"] = ["nv", "mel"]
+    with pytest.raises(mi.RejectedError):
+        build(
+            mi.CorpusSpec.from_dict(broken),
+            tmp_path,
+            root=str(phantom_corpus.parent),
+            download_mode=tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS,
+        )
+    assert shard_bytes(built) == before
+
+
+def test_an_image_lost_during_the_build_stops_it_without_a_trace(phantom_corpus, tmp_path):
+    """The file vanishes after planning; the message names the row, not the file."""
+    corpus = tmp_path / "corpus"
+    shutil.copytree(phantom_corpus.parent, corpus)
+    (corpus / "images" / "PH_0000007.jpg").write_bytes(b"<html>not found</html>")
+    with pytest.raises(mi.BuildError, match=r"metadata.csv line 9: .* is not JPEG") as caught:
+        build(corpus / "corpus.yaml", tmp_path / "data")
+    assert "PH_" not in str(caught.value)
+    assert not list((tmp_path / "data").glob("medical_images/mine/*"))
+
+
+def test_the_default_config_is_the_phantom_and_the_only_one_listed():
+    assert list(mi.Builder.builder_configs) == ["phantom"]
+
+
+def test_a_config_of_an_unknown_engine_is_refused():
+    with pytest.raises(ValueError, match="none of auto, local, beam, tfds"):
+        mi.MedicalImagesConfig(name="x", engine="spark")
+
+
+def test_beam_without_a_runner_is_refused(phantom_corpus, tmp_path):
+    with pytest.raises(ValueError, match="needs a runner"):
+        build(phantom_corpus, tmp_path, engine="beam")

@@ -1,0 +1,86 @@
+"""Imports go one way, and the heavy ones come late."""
+
+import ast
+import pathlib
+
+from conftest import run_python
+
+import medical_images
+
+PACKAGE = pathlib.Path(medical_images.__file__).parent
+
+# Each module may import those of the lines above its own, and of its own line none.
+LAYERS = [
+    {"_version", "errors", "template", "phantom", "_exchange"},
+    {"yaml_source", "line"},
+    {"spec"},
+    {"rejects", "values", "images"},
+    {"tables"},
+    {"join"},
+    {"plan"},
+    {"certification"},
+    {"corpus", "features"},
+    {"shards"},
+    {"local_engine", "beam_pipeline", "dataset_index"},
+    {"medical_images_dataset_builder", "transforms"},
+    {"__init__"},
+    {"cli"},
+]
+LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in modules}
+PURE = {"errors", "template", "spec", "values", "rejects", "line", "join", "plan", "certification"}
+
+
+def imports_of(path: pathlib.Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            if node.module == "medical_images":
+                found |= {f"medical_images.{alias.name}" for alias in node.names}
+            found.add(node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def module_of(path: pathlib.Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def test_every_module_imports_only_lower_ones():
+    for path in PACKAGE.rglob("*.py"):
+        module = module_of(path)
+        for name in imports_of(path):
+            parts = name.split(".")
+            if parts[0] == "medical_images" and len(parts) > 1 and parts[1] in LEVEL:
+                assert parts[1] == module or LEVEL[parts[1]] < LEVEL[module], (module, name)
+
+
+def test_pure_modules_import_neither_tensorflow_nor_beam():
+    heavy = {"tensorflow", "tensorflow_datasets", "apache_beam"}
+    for module in PURE:
+        imported = {name.split(".")[0] for name in imports_of(PACKAGE / f"{module}.py")}
+        assert not imported & heavy, module
+
+
+def test_beam_is_imported_in_one_module():
+    users = {module_of(path) for path in PACKAGE.rglob("*.py") if "apache_beam" in imports_of(path)}
+    assert users == {"beam_pipeline"}
+
+
+def test_the_load_side_does_not_know_the_build_side():
+    build_side = {"spec", "tables", "join", "plan", "shards", "corpus", "line"}
+    for path in [*PACKAGE.glob("transforms/*.py"), PACKAGE / "dataset_index.py"]:
+        used = {
+            name.split(".")[1] for name in imports_of(path) if name.startswith("medical_images.")
+        }
+        assert not used & build_side, path.name
+
+
+def test_importing_the_package_registers_the_builder_without_tensorflow_and_beam():
+    seen = run_python(
+        """
+import sys, medical_images, tensorflow_datasets as tfds
+print({"tensorflow", "apache_beam"} & set(sys.modules), "medical_images" in tfds.list_builders())
+"""
+    )
+    assert seen.split() == ["set()", "True"]

@@ -1,0 +1,353 @@
+import hashlib
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medical_images import line
+from medical_images.line import hash_groups, plan_order, plan_splits
+
+RATIOS = {
+    "80/10/10": [Fraction(8, 10), Fraction(1, 10), Fraction(1, 10)],
+    "70/15/15": [Fraction(70, 100), Fraction(15, 100), Fraction(15, 100)],
+    "5 folds": [Fraction(1, 5)] * 5,
+    "10 folds": [Fraction(1, 10)] * 10,
+    "odd": [Fraction(1, 3), Fraction(17, 30), Fraction(0), Fraction(1, 10)],
+}
+
+
+@dataclass(frozen=True)
+class Groups:
+    hashes: np.ndarray
+    sizes: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def make(cls, sizes, counts, *, seed=0):
+        sizes = np.asarray(sizes, dtype=np.int64)
+        counts = np.asarray(counts, dtype=np.int64).reshape(len(sizes), -1)
+        return cls(hash_groups([f"g{k}" for k in range(len(sizes))], seed=seed), sizes, counts)
+
+    def take(self, rows):
+        return Groups(self.hashes[rows], self.sizes[rows], self.counts[rows])
+
+    def splits(self, ratios):
+        return plan_splits(
+            hashes=self.hashes, sizes=self.sizes, counts=self.counts, ratios=ratios
+        )
+
+    def order(self):
+        return plan_order(hashes=self.hashes, sizes=self.sizes, counts=self.counts)
+
+    def train(self):
+        return self.take(self.splits(RATIOS["80/10/10"]) == 0)
+
+
+@st.composite
+def tables(draw, *, min_groups=1, max_labels=4):
+    num_labels = draw(st.integers(0, max_labels))
+    group = st.integers(1, 9).flatmap(
+        lambda size: st.tuples(
+            st.just(size), st.lists(st.integers(0, size), min_size=num_labels, max_size=num_labels)
+        )
+    )
+    groups = draw(st.lists(group, min_size=min_groups, max_size=60))
+    counts = np.array([c for _, c in groups], dtype=np.int64).reshape(len(groups), num_labels)
+    return Groups.make([s for s, _ in groups], counts, seed=draw(st.integers(0, 2**40)))
+
+
+def deviation(groups, splits, ratios):
+    """Largest difference, in images, between a split's count and its share of labels and size."""
+    vectors = np.column_stack([groups.counts, groups.sizes])
+    held = np.array([vectors[splits == s].sum(axis=0) for s in range(len(ratios))])
+    return np.abs(held - np.outer([float(r) for r in ratios], vectors.sum(axis=0))).max()
+
+
+def prefix_errors(groups, order, cuts):
+    """Counts of the records before each cut (a share of 1) minus the share of the labels."""
+    num_images = groups.sizes.sum()
+    records = [round(num_images * cut) for cut in cuts]
+    ends = np.append(0, np.cumsum(groups.sizes[order]))
+    sums = np.vstack([np.zeros(groups.counts.shape[1]), np.cumsum(groups.counts[order], axis=0)])
+    held = np.column_stack([np.interp(records, ends, column) for column in sums.T])
+    return held - np.outer(cuts, groups.counts.sum(axis=0))
+
+
+def mean_slice_deviation(groups, order, number):
+    """Mean relative deviation of the label counts of equal slices."""
+    errors = prefix_errors(groups, order, np.arange(number + 1) / number)
+    return np.abs(np.diff(errors, axis=0) * number / groups.counts.sum(axis=0)).mean()
+
+
+def small_table(seed, *, largest_rare_group):
+    """2,000 images of 7 classes and about 1,200 patients of 1 to 6 images, few with two classes."""
+    rng = np.random.default_rng(seed)
+    shares = np.array([67, 11, 11, 5, 3.3, 1.4, 1.15])
+    sizes, counts = [], []
+    while sum(sizes) < 2000:
+        main, other = rng.choice(7, size=2, p=shares / shares.sum())
+        size = int(rng.choice(np.arange(1, 7), p=[0.62, 0.22, 0.09, 0.04, 0.02, 0.01]))
+        size = min(size, 2000 - sum(sizes), 6 if main < 3 else largest_rare_group)
+        count = np.zeros(7, dtype=np.int64)
+        count[main] = size
+        if size > 1 and rng.random() < 0.08:
+            count[main] -= 1
+            count[other] += 1
+        sizes.append(size)
+        counts.append(count)
+    return Groups.make(sizes, counts, seed=seed)
+
+
+@pytest.fixture(params=["one chunk", "chunks"])
+def chunking(request, monkeypatch):
+    if request.param == "chunks":
+        monkeypatch.setattr(line, "_CHUNK_GROUPS", 8)
+
+
+any_ratios = st.sampled_from(sorted(RATIOS)).map(RATIOS.__getitem__)
+property_test = settings(max_examples=40, deadline=None, derandomize=True)
+
+
+class TestPlans:
+    """What holds for every table, small or in chunks."""
+
+    pytestmark = pytest.mark.usefixtures("chunking")
+
+    @property_test
+    @given(groups=tables(), ratios=any_ratios)
+    def test_every_group_is_in_one_split_of_positive_share(self, groups, ratios):
+        splits = groups.splits(ratios)
+        assert splits.shape == groups.sizes.shape
+        assert splits.dtype == np.int64
+        assert {int(s) for s in splits} <= {s for s, r in enumerate(ratios) if r > 0}
+
+    @property_test
+    @given(groups=tables())
+    def test_order_is_a_permutation(self, groups):
+        order = groups.order()
+        assert order.dtype == np.int64
+        assert sorted(order) == list(range(len(groups.sizes)))
+
+    @property_test
+    @given(groups=tables(), ratios=any_ratios, data=st.data())
+    def test_rows_and_labels_may_stand_in_any_order(self, groups, ratios, data):
+        rows = np.array(data.draw(st.permutations(range(len(groups.sizes)))))
+        labels = data.draw(st.permutations(range(groups.counts.shape[1])))
+        other = Groups(groups.hashes[rows], groups.sizes[rows], groups.counts[rows][:, labels])
+        assert groups.splits(ratios)[rows].tolist() == other.splits(ratios).tolist()
+        assert groups.order().tolist() == rows[other.order()].tolist()
+
+    @property_test
+    @given(groups=tables(max_labels=0), ratios=any_ratios)
+    def test_without_labels_splits_are_within_one_group_of_their_share(self, groups, ratios):
+        splits = groups.splits(ratios)
+        assert deviation(groups, splits, ratios) <= groups.sizes.max() + 1
+
+    @property_test
+    @given(groups=tables(min_groups=4), ratios=any_ratios)
+    def test_plans_beat_or_equal_one_split_for_all(self, groups, ratios):
+        splits = groups.splits(ratios)
+        assert deviation(groups, splits, ratios) <= groups.sizes.sum()
+        if groups.counts.shape[1] == 0:
+            assert not (np.bincount(splits, minlength=len(ratios)) == len(splits)).any() or (
+                len(set(splits)) == 1
+            )
+
+
+@property_test
+@given(groups=tables(), ratios=any_ratios)
+def test_equal_hash_and_counts_are_interchangeable(groups, ratios):
+    twice = np.repeat(np.arange(len(groups.sizes)), 2)
+    doubled, flipped = groups.take(twice), groups.take(twice[::-1])
+
+    def plan(table):
+        names = list(zip(table.hashes.tolist(), map(tuple, table.counts.tolist()), strict=True))
+        return (
+            sorted(zip(names, table.splits(ratios).tolist(), strict=True)),
+            [names[k] for k in table.order()],
+        )
+
+    assert plan(doubled) == plan(flipped)
+
+
+SCRIPT = """
+import hashlib, sys
+from fractions import Fraction
+import numpy as np
+from medical_images.line import hash_groups, plan_order, plan_splits
+rng = np.random.default_rng(0)
+ids = {f"patient-{k}" for k in range(300)}  # The order of a set differs between processes.
+table = dict(zip(sorted(ids), rng.integers(0, 4, size=(300, 3)), strict=True))
+ids = list(ids)
+counts = np.array([table[k] for k in ids])
+plan = dict(hashes=hash_groups(ids, seed=5), sizes=counts.sum(axis=1) + 1, counts=counts)
+splits = plan_splits(**plan, ratios=[Fraction(1, 2), Fraction(1, 4), Fraction(1, 4)])
+text = repr((sorted(zip(ids, splits.tolist())), [ids[k] for k in plan_order(**plan)]))
+print(hashlib.sha256(text.encode()).hexdigest())
+"""
+
+
+def test_plan_is_the_same_in_every_process():
+    root = Path(line.__file__).parents[1]
+    digests = set()
+    for hash_seed, threads in (("0", "1"), ("1", "2"), ("77", "2")):
+        env = os.environ | {"PYTHONHASHSEED": hash_seed, "OPENBLAS_NUM_THREADS": threads}
+        env["PYTHONPATH"] = os.pathsep.join([str(root), env.get("PYTHONPATH", "")])
+        run = subprocess.run(
+            [sys.executable, "-c", SCRIPT], env=env, capture_output=True, text=True, check=True
+        )
+        digests.add(run.stdout)
+    assert len(digests) == 1
+
+
+def test_hash_is_keyed_blake2b():
+    key = hashlib.sha256(b"3").digest()
+    digest = hashlib.blake2b("größe".encode(), digest_size=8, key=key).digest()
+    assert hash_groups(["größe"], seed=3).tolist() == [int.from_bytes(digest, "little")]
+    assert hash_groups(["größe"], seed=4) != hash_groups(["größe"], seed=3)
+    assert hash_groups([], seed=3).dtype == np.uint64
+
+
+def test_seed_changes_the_plan():
+    sizes, counts = np.ones(50), np.ones((50, 1))
+    plans = [Groups.make(sizes, counts, seed=seed) for seed in (1, 2)]
+    assert plans[0].splits(RATIOS["5 folds"]).tolist() != plans[1].splits(RATIOS["5 folds"]).tolist()
+    assert plans[0].order().tolist() != plans[1].order().tolist()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "counts", "ratios", "expected"),
+    [
+        pytest.param([], [], "80/10/10", [], id="no groups"),
+        pytest.param([3], [[2]], "80/10/10", [0], id="one group"),
+        pytest.param([3], np.zeros((1, 0)), "80/10/10", [0], id="one group, no labels"),
+        pytest.param([3], [[0, 0]], "80/10/10", [0], id="one group, empty counts"),
+        pytest.param([800, 1, 1], np.zeros((3, 0)), "80/10/10", [0], id="one giant group"),
+    ],
+)
+def test_split_of_first_group(sizes, counts, ratios, expected):
+    groups = Groups.make(sizes, counts)
+    assert groups.splits(RATIOS[ratios])[:1].tolist() == expected
+    assert sorted(groups.order()) == list(range(len(sizes)))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    ("num_rare", "ratios", "expected"),
+    [
+        (1, "80/10/10", [1, 0, 0]),
+        (2, "80/10/10", [2, 0, 0]),
+        (1, "5 folds", [1, 0, 0, 0, 0]),
+        (4, "5 folds", [1, 1, 1, 1, 0]),
+    ],
+)
+def test_rare_label_goes_to_the_first_split_first(seed, num_rare, ratios, expected):
+    counts = [[k < num_rare, 1] for k in range(100)]
+    groups = Groups.make(np.ones(100), counts, seed=seed)
+    splits = groups.splits(RATIOS[ratios])
+    assert np.bincount(splits[:num_rare], minlength=len(expected)).tolist() == expected
+    assert deviation(groups, splits, RATIOS[ratios]) <= 1
+
+
+def test_no_labels_gives_exact_splits_and_slices():
+    groups = Groups.make(np.ones(1000), np.zeros((1000, 0)))
+    assert np.bincount(groups.splits(RATIOS["80/10/10"])).tolist() == [800, 100, 100]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sizes": np.ones(2, dtype=np.int64)}, r"\[G\], \[G\], \[G, L\]"),
+        ({"counts": np.ones(3, dtype=np.int64)}, r"\[G\], \[G\], \[G, L\]"),
+        ({"ratios": [Fraction(1, 2)]}, "sum to exactly 1"),
+        ({"ratios": [Fraction(3, 2), Fraction(-1, 2)]}, "0 or more"),
+    ],
+)
+def test_wrong_input_is_refused(change, message):
+    groups = Groups.make(np.ones(3), np.ones((3, 1)))
+    right = {"hashes": groups.hashes, "sizes": groups.sizes, "counts": groups.counts}
+    with pytest.raises(ValueError, match=message):
+        plan_splits(**(right | {"ratios": [Fraction(1)]} | change))
+
+
+@pytest.mark.parametrize("name", sorted(RATIOS))
+@pytest.mark.parametrize("seed", range(3))
+def test_splits_of_small_tables_are_within_an_image(seed, name):
+    groups = small_table(seed, largest_rare_group=2)
+    assert deviation(groups, groups.splits(RATIOS[name]), RATIOS[name]) <= 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_chunks_together_hold_their_share(seed, monkeypatch):
+    monkeypatch.setattr(line, "_CHUNK_GROUPS", 200)
+    groups = small_table(seed, largest_rare_group=2)
+    for ratios in RATIOS.values():
+        assert deviation(groups, groups.splits(ratios), ratios) <= 2
+    errors = prefix_errors(groups, groups.order(), np.arange(0, 101, 10) / 100)
+    assert np.abs(errors).max() <= 10
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_percent_slice_of_single_images_is_near_its_share(seed):
+    counts = np.repeat(np.eye(7), [1340, 220, 220, 100, 66, 28, 23], axis=0)
+    train = Groups.make(np.ones(len(counts)), counts, seed=seed).train()
+    errors = prefix_errors(train, train.order(), np.arange(101) / 100)
+    assert np.abs(errors).max() <= 0.9
+    assert np.abs(errors[:, None] - errors[None, :]).max() <= 1.6
+    tenths = errors[::10]
+    assert np.abs(tenths[:, None] - tenths[None, :]).max() <= 1.2
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("largest_rare_group", [2, 6])
+def test_percent_slices_of_patients_are_near_their_share(seed, largest_rare_group):
+    """A slice that holds a group of m images of a class cannot be nearer than m - share."""
+    train = small_table(seed, largest_rare_group=largest_rare_group).train()
+    cuts = np.arange(101)
+    errors = prefix_errors(train, train.order(), cuts / 100)
+    totals, lumps = train.counts.sum(axis=0), train.counts.max(axis=0)
+
+    def excess(low, high):
+        found = np.abs(errors[high] - errors[low])
+        return found - np.maximum(1, lumps - (high - low) / 100 * totals)
+
+    print(max(excess(a, a + 10).max() for a in range(0, 100, 10)), excess(0,10).max(), excess(37,52).max(), np.abs(errors).max(), np.sqrt((errors**2).mean()), (np.abs(errors)-lumps/2).max())
+
+
+def test_whole_percents_of_patients_fall_between_groups():
+    train = small_table(1, largest_rare_group=6).train()
+    ends = np.append(0, np.cumsum(train.sizes[train.order()]))
+    cuts = [round(ends[-1] * k / 100) for k in range(101)]
+    assert len(set(cuts) - set(ends.tolist())) <= 2
+
+
+@pytest.fixture(scope="module")
+def nih():
+    folder = os.environ.get("MEDICAL_IMAGES_REALDATA")
+    if not folder:
+        pytest.skip("MEDICAL_IMAGES_REALDATA does not name the folder of the real corpora")
+    table = pd.read_csv(Path(folder) / "nih" / "Data_Entry_2017_v2020.csv.gz")
+    labels = table["Finding Labels"].str.get_dummies("|")
+    counts = labels.groupby(table["Patient ID"]).sum()
+    sizes = table.groupby("Patient ID").size().reindex(counts.index)
+    return sizes.to_numpy(), counts.to_numpy()
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("seed", range(3))
+def test_nih_reaches_the_promised_figures(nih, seed):
+    groups = Groups.make(*nih, seed=seed)
+    for name, bound in {"80/10/10": 2, "70/15/15": 2, "5 folds": 2, "10 folds": 4}.items():
+        assert deviation(groups, groups.splits(RATIOS[name]), RATIOS[name]) <= bound
+    train = groups.train()
+    order = train.order()
+    assert mean_slice_deviation(train, order, 10) <= 0.005
+    assert mean_slice_deviation(train, order, 20) <= 0.009
