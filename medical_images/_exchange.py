@@ -240,7 +240,8 @@ def polish_nodes(
         nodes: int64[g], the node of each group; there are n nodes and cut k is before node k.
         excess: float64[n + 1, d], what stands before each cut minus its target.
         weights: float64[d], integers.
-        cut_weights: float64[n + 1], integers.
+        cut_weights: float64[n + 1, n + 1], symmetric, integers: the error of the line is the
+            sum of cut_weights[s, t] times the weighted product of the excess of cuts s and t.
 
     Returns:
         int64[g]: the new node of each group.
@@ -271,16 +272,17 @@ class _Line:
         b - a to the excess of the cuts i + 1 to j, and to no other.
         """
         low, high = max(0, cut - reach), min(len(self.excess) - 1, cut + reach)
-        span = np.cumsum(self.cut_weights)
+        area = np.cumsum(np.cumsum(self.cut_weights, axis=0), axis=1)
+        edge = np.diagonal(area)
         for count in range(_MAX_MOVES):
             left, va, i = self._candidates(low, cut)
             right, vb, j = self._candidates(cut, high)
-            run = np.cumsum(self.excess * self.cut_weights[:, None], axis=0) * self.weights
+            run = np.cumsum(self.cut_weights @ self.excess, axis=0) * self.weights
             norms = (va**2 @ self.weights)[:, None] + vb**2 @ self.weights
             norms -= 2 * (va * self.weights) @ vb.T
             pull = (vb * run[j]).sum(axis=1) + (va * run[i]).sum(axis=1)[:, None]
             pull -= run[i] @ vb.T + va @ run[j].T
-            costs = 2 * pull + (span[j] - span[i][:, None]) * norms
+            costs = 2 * pull + (edge[j] + edge[i][:, None] - 2 * area[np.ix_(i, j)]) * norms
             best = int(costs.argmin())
             if costs.flat[best] >= 0:
                 return count

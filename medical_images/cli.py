@@ -63,6 +63,7 @@ def phantom(out: str, images: int, size: str, seed: int) -> None:
     type=click.Choice(["tfrecord", "array_record"]),
     default="tfrecord",
     show_default=True,
+    help="array_record is for random access (as_data_source, Grain, PyTorch).",
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; all cores by default.")
 @click.option("--overwrite", is_flag=True, help="Replace a dataset built before.")

@@ -165,7 +165,9 @@ def plan_order(*, hashes: HashArray, sizes: IntArray, counts: IntArray) -> IntAr
         sheet = table.sheet(rows)
         done += sheet.vectors.sum(axis=0)
         is_whole = len(rows) == len(positions)
-        excess = held - _shares(done, percents)
+        targets = _shares(done, percents)
+        targets[:, -1] = np.rint(targets[:, -1])  # As TFDS rounds percents of images.
+        excess = held - targets
         nodes = _node_sheet(sheet, excess, table.label_weights(), is_whole=is_whole)
         held += _prefixes(sheet, nodes)
         order = _order_sheet(sheet, nodes, table.label_weights(), is_whole=is_whole)
@@ -395,8 +397,7 @@ def _node_sheet(
     """
     if not is_whole:
         return _cut_nodes(sheet, excess, weights, Effort(width=32, tries=0))
-    cut_weights = np.ones(_NODES + 1)
-    cut_weights[:: _NODES // 10] = _TENTH_WEIGHT
+    cut_weights = _cut_weights()
     even = np.append(np.ones(len(weights) - 1), _SIZE_WEIGHT)
     starts = [weights, np.sqrt(weights) // 1, even] if len(sheet.rows) <= _SMALL else [weights]
     plans: list[tuple[float, int, IntArray]] = []
@@ -405,8 +406,15 @@ def _node_sheet(
         error = excess + _prefixes(sheet, nodes)
         nodes = polish_nodes(sheet, nodes, excess=error, weights=even, cut_weights=cut_weights)
         error = excess + _prefixes(sheet, nodes)
-        plans.append((float(cut_weights @ error**2 @ even), len(plans), nodes))
+        plans.append((float(((cut_weights @ error) * error).sum(axis=0) @ even), len(plans), nodes))
     return min(plans)[-1]
+
+
+def _cut_weights() -> FloatArray:
+    """float64[101, 101]: weights of the squared errors of all prefixes, tenths and their slices."""
+    tenths = np.eye(_NODES + 1)[:: _NODES // 10]
+    slices = np.diff(tenths, axis=0)
+    return np.eye(_NODES + 1) + _TENTH_WEIGHT * (tenths.T @ tenths + slices.T @ slices)
 
 
 def _cut_nodes(sheet: Sheet, excess: FloatArray, weights: FloatArray, effort: Effort) -> IntArray:

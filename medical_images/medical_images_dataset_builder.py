@@ -17,7 +17,7 @@ from tensorflow_datasets.core import splits as tfds_splits
 from tensorflow_datasets.core.utils import py_utils
 
 from medical_images import corpus, dataset_index, features, local_engine, phantom, shards
-from medical_images.errors import BuildError, CorpusError
+from medical_images.errors import BuildError, CorpusError, Problem, SpecError
 from medical_images.plan import Plan
 from medical_images.spec import (
     IMAGE_FEATURE,
@@ -61,6 +61,10 @@ class MedicalImagesConfig(tfds.core.BuilderConfig):
         if self.loaded is not None:
             made = self.loaded.spec
             self.name = self.name or made.name
+            if self.name == _PHANTOM:
+                what = f"the name '{_PHANTOM}' is taken by the built-in corpus; choose another"
+                where = self.loaded.source.where(("name",))
+                raise SpecError([Problem(where=where, what=what)])
             for key in ("version", "description"):
                 setattr(self, key, getattr(self, key) or getattr(made, key))
 

@@ -50,7 +50,7 @@ SPEC_YAML = (
     + """\
 # It needs no download, its classes can be learnt, and its tables have the gaps and the odd notes of
 # real ones. Copy this file as the start of a spec of your own.
-name: phantom
+name: my_phantom
 description: >-
   Synthetic images in the manner of dermatoscopy, with the age, sex and site of invented patients.
   Seven classes, skewed as in HAM10000: nv, mel and bcc differ in their look, bkl from akiec and

@@ -1,0 +1,413 @@
+"""How fast a corpus is built: images per second, next to two ways of doing without this package.
+
+The contenders write the same corpus (the phantom's JPEG files and tables), with the same features:
+
+  ours   `medical_images`: tables read, joined and checked, splits planned, shards and index written.
+  plain  a `tfds.core.GeneratorBasedBuilder` written by hand: pandas reads the tables, patients are
+         dealt to three splits at random, TFDS writes. No check of the tables, no stratification.
+  loop   one process that reads each file and writes a `tf.train.Example` to one file, in the order
+         of the table. No splits, no shuffling, no TFDS dataset: as little as can be done.
+
+How it is measured. In each round every contender runs once, in an order that turns by round, as a
+new process that writes to a new folder. The main figure is the time of the build alone: from the
+first table to the last file, after the imports; the start of our worker processes is inside it.
+Imports and the wall time of the whole process are given beside it. Ratios are taken within each
+round; the table gives their median. Image files are in the page cache (all are read before the
+first round), and nothing is synced to the disk. After each run the records in the written files
+are counted. Memory is the summed resident set of a contender's processes, sampled ten times a
+second; pages that processes share are counted in each.
+
+    python benchmarks/build.py
+    python benchmarks/build.py --images 2000 --rounds 3 --file-format array_record --json build.json
+
+It needs no other packages than `medical_images` itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import shutil
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psutil
+
+CONTENDERS = ("ours", "plain", "loop")
+CLASSES = ("nv", "mel", "bkl", "bcc", "akiec", "vasc", "df")
+SEXES = ("female", "male", "unknown")
+SITES = (
+    "abdomen", "back", "chest", "face", "foot", "hand", "lower extremity", "neck", "scalp",
+    "upper extremity", "unknown",
+)  # fmt: skip
+SAMPLE_SECONDS = 0.1
+
+# --- contenders: each imports what it needs and returns the build, to be timed --------------------
+
+
+def prepare_ours(job: dict[str, Any]) -> Callable[[], Any]:
+    import medical_images as mi
+
+    def build() -> Any:
+        config = mi.MedicalImagesConfig(
+            name="bench",
+            spec=os.path.join(job["corpus"], "corpus.yaml"),
+            engine="local",
+            num_workers=job["workers"],
+        )
+        builder = mi.Builder(config=config, data_dir=job["out"], file_format=job["file_format"])
+        builder.download_and_prepare()
+        return builder
+
+    return build
+
+
+def prepare_plain(job: dict[str, Any]) -> Callable[[], Any]:
+    import pandas as pd
+    import tensorflow as tf  # noqa: F401 - TFDS's writer would import it inside the timed part
+    import tensorflow_datasets as tfds
+
+    corpus = pathlib.Path(job["corpus"])
+
+    class Plain(tfds.core.GeneratorBasedBuilder):
+        """A dataset as the TFDS guide tells to write one."""
+
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            features = {
+                "image": tfds.features.Image(shape=(None, None, 3)),
+                "image_id": tfds.features.Text(),
+                "label": tfds.features.ClassLabel(names=CLASSES),
+                "age": tfds.features.Scalar("float32"),
+                "sex": tfds.features.ClassLabel(names=SEXES),
+                "site": tfds.features.ClassLabel(names=SITES),
+                "note": tfds.features.Text(),
+            }
+            return self.dataset_info_from_configs(
+                features=tfds.features.FeaturesDict(features), supervised_keys=("image", "label")
+            )
+
+        def _split_generators(self, dl_manager):
+            people = pd.read_csv(corpus / "patients.csv")
+            table = pd.read_csv(corpus / "metadata.csv").merge(people, on="patient_id")
+            table["note"] = table["note"].fillna("")
+            patients = people["patient_id"].sample(frac=1, random_state=0)
+            ends = [0, int(len(patients) * 0.8), int(len(patients) * 0.9), len(patients)]
+            names = ("train", "validation", "test")
+            return {
+                name: self._generate_examples(
+                    table[table["patient_id"].isin(patients[ends[number] : ends[number + 1]])]
+                )
+                for number, name in enumerate(names)
+            }
+
+        def _generate_examples(self, table):
+            for row in table.itertuples():
+                yield (
+                    row.image_id,
+                    {
+                        "image": corpus / "images" / f"{row.image_id}.jpg",
+                        "image_id": row.image_id,
+                        "label": row.dx,
+                        "age": row.age,
+                        "sex": row.sex,
+                        "site": row.site,
+                        "note": row.note,
+                    },
+                )
+
+    def build() -> Any:
+        builder = Plain(data_dir=job["out"], file_format=job["file_format"])
+        builder.download_and_prepare()
+        return builder
+
+    tfds.disable_progress_bar()
+    return build
+
+
+def prepare_loop(job: dict[str, Any]) -> Callable[[], Any]:
+    import tensorflow as tf
+
+    path = os.path.join(job["out"], f"loop.{job['file_format']}")
+    if job["file_format"] == "array_record":
+        from array_record.python import array_record_module
+
+        make_writer = lambda: array_record_module.ArrayRecordWriter(path, "group_size:1")  # noqa: E731
+    else:
+        make_writer = lambda: tf.io.TFRecordWriter(path)  # noqa: E731
+
+    def integer(value: int) -> Any:
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+    def real(value: float) -> Any:
+        return tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+
+    def text(value: bytes) -> Any:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+    def build() -> int:
+        with open(os.path.join(job["corpus"], "patients.csv"), newline="") as file:
+            sexes = {row["patient_id"]: row["sex"] for row in csv.DictReader(file)}
+        writer = make_writer()
+        number = 0
+        with open(os.path.join(job["corpus"], "metadata.csv"), newline="") as file:
+            for number, row in enumerate(csv.DictReader(file), start=1):
+                name = os.path.join(job["corpus"], "images", f"{row['image_id']}.jpg")
+                with open(name, "rb") as image:
+                    pixels = image.read()
+                feature = {
+                    "image": text(pixels),
+                    "image_id": text(row["image_id"].encode()),
+                    "label": integer(CLASSES.index(row["dx"])),
+                    "age": real(float(row["age"] or "nan")),
+                    "sex": integer(SEXES.index(sexes[row["patient_id"]])),
+                    "site": integer(SITES.index(row["site"])),
+                    "note": text(row["note"].encode()),
+                }
+                example = tf.train.Example(features=tf.train.Features(feature=feature))
+                writer.write(example.SerializeToString())
+        writer.close()
+        return number
+
+    return build
+
+
+PREPARE = {"ours": prepare_ours, "plain": prepare_plain, "loop": prepare_loop}
+
+
+def run_job(job: dict[str, Any]) -> None:
+    """Runs in a process of its own: imports, builds, and leaves the times in `job['result']`."""
+    begin = time.perf_counter()
+    build = PREPARE[job["contender"]](job)
+    ready = time.perf_counter()
+    built = build()
+    done = time.perf_counter()
+    if not isinstance(built, int):
+        built = sum(split.num_examples for split in built.info.splits.values())
+    result = {"import_s": ready - begin, "build_s": done - ready, "examples": built}
+    pathlib.Path(job["result"]).write_text(json.dumps(result))
+
+
+# --- measuring -----------------------------------------------------------------------------------
+
+
+def watch(process: subprocess.Popen[bytes]) -> tuple[float, int]:
+    """Waits for a process; returns its seconds and the peak of its tree's memory in bytes."""
+    begin, peak = time.perf_counter(), 0
+    root = psutil.Process(process.pid)
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=SAMPLE_SECONDS)
+            return time.perf_counter() - begin, peak
+        memory = 0
+        with contextlib.suppress(psutil.Error):
+            for member in (root, *root.children(recursive=True)):
+                with contextlib.suppress(psutil.Error):
+                    memory += member.memory_info().rss
+        peak = max(peak, memory)
+
+
+def run_contender(name: str, corpus: pathlib.Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Runs one contender once; returns its figures."""
+    with tempfile.TemporaryDirectory(prefix="bench_build_") as folder:
+        result, log = os.path.join(folder, "result.json"), os.path.join(folder, "log")
+        out = os.path.join(folder, "out")
+        os.mkdir(out)
+        job = {
+            "contender": name,
+            "corpus": os.fspath(corpus),
+            "out": out,
+            "workers": args.workers,
+            "file_format": args.file_format,
+            "result": result,
+        }
+        command = [sys.executable, os.path.abspath(__file__), "--job", json.dumps(job)]
+        quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+        with open(log, "wb") as file:
+            process = subprocess.Popen(
+                command, stdout=file, stderr=file, env={**os.environ, **quiet}
+            )
+            wall, peak = watch(process)
+        if process.returncode:
+            sys.exit(f"{name} failed:\n{pathlib.Path(log).read_text()}")
+        figures = json.loads(pathlib.Path(result).read_text())
+        counted = count_records(pathlib.Path(out), args.file_format)
+        if not counted == figures["examples"] == args.images:
+            sys.exit(f"{name} wrote {counted} records and tells of {figures['examples']}")
+    return {**figures, "wall_s": wall, "peak_rss_bytes": peak}
+
+
+def count_records(folder: pathlib.Path, file_format: str) -> int:
+    """Counts the records in all files of a folder."""
+    paths = [path for path in folder.rglob(f"*.{file_format}*") if path.is_file()]
+    if file_format == "array_record":
+        from array_record.python import array_record_module
+
+        readers = [array_record_module.ArrayRecordReader(os.fspath(path)) for path in paths]
+        return sum(reader.num_records() for reader in readers)
+    return sum(1 for path in paths for _ in iter_record_sizes(path))
+
+
+def iter_record_sizes(path: pathlib.Path) -> Iterator[int]:
+    """Yields the size of each record of a TFRecord file, going from length to length."""
+    with path.open("rb") as file:
+        while head := file.read(12):  # length (8 bytes) and its checksum
+            (size,) = struct.unpack("<Q", head[:8])
+            file.seek(size + 4, os.SEEK_CUR)
+            yield size
+
+
+# --- the corpus ----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def corpus_folder(args: argparse.Namespace) -> Iterator[pathlib.Path]:
+    """Yields the folder of the phantom corpus, drawn now unless `--data` already holds it."""
+    folder = pathlib.Path(args.data or tempfile.mkdtemp(prefix="bench_corpus_"))
+    try:
+        if not holds_corpus(folder, args):
+            from medical_images import write_phantom
+
+            begin = time.perf_counter()
+            width, height = args.size
+            write_phantom(folder, num_images=args.images, height=height, width=width)
+            print(f"corpus drawn in {time.perf_counter() - begin:.0f} s (not counted)")
+        yield folder.absolute()
+    finally:
+        if not args.data:
+            shutil.rmtree(folder)
+
+
+def holds_corpus(folder: pathlib.Path, args: argparse.Namespace) -> bool:
+    from PIL import Image
+
+    table, images = folder / "metadata.csv", sorted((folder / "images").glob("PH_*.jpg"))
+    if not table.is_file() or len(images) != args.images:
+        return False
+    with Image.open(images[0]) as image:
+        return image.size == args.size and len(table.read_text().splitlines()) == args.images + 1
+
+
+def warm(corpus: pathlib.Path) -> int:
+    """Reads every image once, into the page cache; returns their bytes."""
+    return sum(len(path.read_bytes()) for path in (corpus / "images").iterdir())
+
+
+# --- the report ----------------------------------------------------------------------------------
+
+
+def report(rounds: list[dict[str, Any]], num_images: int, num_bytes: int) -> str:
+    head = (
+        f"{'':6}{'build, seconds':>22}{'images/s':>10}{'MB/s':>7}{'imports':>10}{'process':>9}"
+        f"{'peak RSS':>10}{'ours is, times as fast':>29}\n"
+        f"{'':6}{'median':>8}{'min':>7}{'max':>7}{'':>10}{'':>7}{'s':>10}{'s':>9}{'MB':>10}"
+        f"{'median':>15}{'min':>7}{'max':>7}"
+    )
+    lines = [head]
+    for name in CONTENDERS:
+        runs = [figures[name] for figures in rounds]
+        times = [run["build_s"] for run in runs]
+        middle = statistics.median(times)
+        ratios = [figures[name]["build_s"] / figures["ours"]["build_s"] for figures in rounds]
+        imports, wall = (statistics.median(r[key] for r in runs) for key in ("import_s", "wall_s"))
+        peak = max(run["peak_rss_bytes"] for run in runs)
+        lines.append(
+            f"{name:6}{middle:8.2f}{min(times):7.2f}{max(times):7.2f}{num_images / middle:10.0f}"
+            f"{num_bytes / 1e6 / middle:7.0f}{imports:10.2f}{wall:9.2f}{peak / 1e6:10.0f}"
+            f"{statistics.median(ratios):15.2f}{min(ratios):7.2f}{max(ratios):7.2f}"
+        )
+    return "\n".join(lines)
+
+
+def machine() -> dict[str, Any]:
+    names = ("tensorflow", "tensorflow-datasets", "array-record", "pandas", "numpy")
+    return {
+        "cores": len(psutil.Process().cpu_affinity())
+        if hasattr(psutil.Process, "cpu_affinity")
+        else os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in names},
+    }
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise argparse.ArgumentTypeError("write it as WIDTHxHEIGHT, such as 600x450")
+    return int(width), int(height)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--images", type=int, default=6000, help="how many images (6000)")
+    parser.add_argument(
+        "--size", type=parse_size, default=(600, 450), help="width x height in pixels (600x450)"
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="how often each contender runs (5)")
+    parser.add_argument("--workers", type=int, help="our worker processes (one for each core)")
+    parser.add_argument(
+        "--file-format",
+        choices=("tfrecord", "array_record"),
+        default="tfrecord",
+        help="what all contenders write (tfrecord)",
+    )
+    parser.add_argument(
+        "--data", help="folder to keep the corpus in, and to find it again (a temporary one)"
+    )
+    parser.add_argument("--json", help="file for the figures of every run")
+    parser.add_argument("--job", help=argparse.SUPPRESS)  # this script, as one contender
+    args = parser.parse_args()
+    if args.images < 1 or args.rounds < 1:
+        parser.error("--images and --rounds are at least 1")
+    return args
+
+
+def measure(args: argparse.Namespace) -> None:
+    about = machine()
+    print(", ".join(f"{key} {value}" for key, value in about.items()))
+    with corpus_folder(args) as corpus:
+        num_bytes = warm(corpus)
+        print(
+            f"{args.images:,} images of {args.size[0]}x{args.size[1]},"
+            f" {num_bytes / args.images / 1e3:.0f} kB each, {num_bytes / 1e6:,.0f} MB, in the page"
+            f" cache; {args.file_format}; our workers: {args.workers or 'one for each core'}"
+        )
+        rounds: list[dict[str, Any]] = []
+        for number in range(args.rounds):
+            turn = number % len(CONTENDERS)
+            order = CONTENDERS[turn:] + CONTENDERS[:turn]
+            rounds.append({name: run_contender(name, corpus, args) for name in order})
+            told = ", ".join(f"{name} {rounds[-1][name]['build_s']:.2f} s" for name in order)
+            print(f"round {number + 1}: {told}", flush=True)
+    print(report(rounds, args.images, num_bytes))
+    if args.json:
+        figures = {"machine": about, "options": vars(args), "bytes": num_bytes, "rounds": rounds}
+        pathlib.Path(args.json).write_text(json.dumps(figures, indent=1))
+
+
+def main() -> None:
+    args = parse_args()
+    if args.job:
+        run_job(json.loads(args.job))
+    else:
+        measure(args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""What a user meets on the command line: help, and one clear error for a bad corpus."""
+
+import pathlib
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import medical_images as mi
+from medical_images.cli import cli
+
+BIN = pathlib.Path(sys.executable).parent
+
+
+def edit(path: pathlib.Path, old: str, new: str, *, count: int = -1) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, count), encoding="utf-8")
+
+
+def lose_an_image(corpus):
+    (corpus / "images" / "PH_0000003.jpg").unlink()
+
+
+def repeat_an_id_with_another_label(corpus):
+    table = corpus / "metadata.csv"
+    line = table.read_text(encoding="utf-8").splitlines()[4]
+    cells = line.split(",")
+    cells[2] = "df" if cells[2] != "df" else "nv"
+    with table.open("a", encoding="utf-8") as file:
+        file.write(",".join(cells) + "\n")
+
+
+def misname_a_label(corpus):
+    edit(corpus / "metadata.csv", ",mel,", ",melanoma,")
+
+
+def use_semicolons(corpus):
+    table = corpus / "metadata.csv"
+    table.write_text(table.read_text(encoding="utf-8").replace(",", ";"), encoding="utf-8")
+
+
+def misspell_a_key(corpus):
+    edit(corpus / "corpus.yaml", "supervised:", "supervisd:")
+
+
+def name_an_absent_column(corpus):
+    edit(corpus / "corpus.yaml", "column: dx", "column: dxx")
+
+
+def name_a_missing_table(corpus):
+    edit(corpus / "corpus.yaml", "path: patients.csv", "path: patient.csv")
+
+
+def misname_a_label_and_lose_an_image_and_misjoin(corpus):
+    misname_a_label(corpus)
+    lose_an_image(corpus)
+    edit(corpus / "metadata.csv", "P00001", "P99999")
+
+
+BAD = {
+    lose_an_image: [r"image_missing", "1 row (line 5)"],
+    repeat_an_id_with_another_label: ["conflict", "2 rows (lines 5, 62)"],
+    misname_a_label: ["label_unknown", "'melanoma'", "allowed: nv, mel, bkl"],
+    use_semicolons: ["no table has a column 'image_id'", "separator: ';'"],
+    misspell_a_key: ["corpus.yaml:", "unknown key 'supervisd'", "did you mean 'supervised'?"],
+    name_an_absent_column: ["no table has a column 'dxx'", "did you mean 'dx'?", "features.label"],
+    name_a_missing_table: ["patient.csv", "there is no file"],
+    misname_a_label_and_lose_an_image_and_misjoin: [
+        "3 problems", "label_unknown", "image_missing", "join_unmatched",
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def corpus(tmp_path) -> pathlib.Path:
+    folder = tmp_path / "corpus"
+    mi.write_phantom(folder, num_images=60, height=24, width=32)
+    return folder
+
+
+@pytest.mark.parametrize(("spoil", "told"), BAD.items(), ids=lambda x: getattr(x, "__name__", ""))
+def test_a_bad_corpus_is_refused_with_all_its_problems_and_nothing_written(
+    corpus, tmp_path, spoil, told
+):
+    spoil(corpus)
+    data_dir = tmp_path / "data"
+    arguments = ["build", str(corpus / "corpus.yaml"), "--data-dir", str(data_dir)]
+    result = subprocess.run(
+        [sys.executable, "-m", "medical_images.cli", *arguments],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert result.returncode == 2, result.stderr
+    for words in told:
+        assert words in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not data_dir.exists()
+    for private in ("PH_0000", "P0000"):
+        assert private not in result.stderr + result.stdout
+
+
+def test_an_absent_spec_is_refused(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-m", "medical_images.cli", "build", str(tmp_path / "corpus.yaml")],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert "there is no such file" in result.stderr
+
+
+def test_tfds_build_refuses_in_the_same_way(corpus, tmp_path):
+    misname_a_label_and_lose_an_image_and_misjoin(corpus)
+    config = f'{{"name": "mine", "spec": "{corpus / "corpus.yaml"}"}}'
+    result = tfds_build(corpus, tmp_path / "data", "--config", config)
+    assert result.returncode == 2, result.stderr
+    assert "3 problems" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_tfds_build_builds_a_corpus_given_as_json(corpus, tmp_path):
+    config = f'{{"name": "mine", "spec": "corpus.yaml", "root": "{corpus}"}}'
+    options = ["--config", config, "--file_format", "array_record", "--max_examples_per_split", "4"]
+    assert tfds_build(corpus, tmp_path / "data", *options).returncode == 0
+    folder = tmp_path / "data" / "medical_images" / "mine" / "1.0.0"
+    assert (folder / "medical_images-train.array_record-00000-of-00001").exists()
+    again = tfds_build(corpus, tmp_path / "data", "--config", config, "--overwrite")
+    assert again.returncode == 0, again.stderr
+    assert (folder / "medical_images-train.tfrecord-00000-of-00001").exists()
+    assert len(mi.index(mi.Builder(
+        config=mi.MedicalImagesConfig(name="mine", spec=str(corpus / "corpus.yaml")),
+        data_dir=tmp_path / "data",
+    ))) == 60  # fmt: skip
+
+
+def tfds_build(corpus, data_dir, *options):
+    command = [BIN / "tfds", "build", "medical_images", "--imports", "medical_images"]
+    return subprocess.run(
+        [*command, "--data_dir", data_dir, *options],
+        cwd=corpus, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+
+
+def test_the_rejects_file_is_for_its_owner_only(corpus, tmp_path):
+    lose_an_image(corpus)
+    with pytest.raises(mi.RejectedError, match=r"listed in .*my_phantom\.rejects\.csv"):
+        mi.Builder(
+            config=mi.MedicalImagesConfig(spec=str(corpus / "corpus.yaml")), data_dir=tmp_path
+        ).download_and_prepare()
+    rejects = corpus / "my_phantom.rejects.csv"
+    assert rejects.stat().st_mode & 0o777 == 0o600
+    assert "rejected,image_missing,row,metadata.csv,5" in rejects.read_text(encoding="utf-8")
+
+
+def test_accepted_rejects_are_counted_and_the_rest_is_written(corpus, tmp_path):
+    lose_an_image(corpus)
+    edit(corpus / "corpus.yaml", "seed: 0", "seed: 0\nrejects: {max_fraction: 0.1}")
+    builder = mi.Builder(
+        config=mi.MedicalImagesConfig(spec=str(corpus / "corpus.yaml")), data_dir=tmp_path
+    )
+    builder.download_and_prepare()
+    assert len(mi.index(builder)) == 59
+    assert builder.info.metadata["rejects"] == {"rejected": {"image_missing": 1}}
+
+
+def test_phantom_writes_a_corpus_that_builds(tmp_path):
+    runner = CliRunner()
+    out, data = str(tmp_path / "ph"), str(tmp_path / "data")
+    made = runner.invoke(cli, ["phantom", out, "--images", "40", "--size", "32x24"])
+    assert made.exit_code == 0, made.output
+    built = runner.invoke(cli, ["build", f"{out}/corpus.yaml", "--data-dir", data])
+    assert built.exit_code == 0, built.output
+    assert "40 images to write" in built.output
+    assert "tfds.load('medical_images/my_phantom'" in built.output
+    again = runner.invoke(cli, ["build", f"{out}/corpus.yaml", "--data-dir", data])
+    assert "is built already" in again.output
+
+
+@pytest.mark.parametrize("size", ["600", "axb", "600x"])
+def test_a_size_that_is_none_is_explained(tmp_path, size):
+    result = CliRunner().invoke(cli, ["phantom", str(tmp_path / "x"), "--size", size])
+    assert result.exit_code == 2
+    assert "600x450" in result.output
+
+
+def test_a_foreign_folder_is_not_overwritten_by_the_phantom(tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious", encoding="utf-8")
+    result = CliRunner().invoke(cli, ["phantom", str(tmp_path)])
+    assert result.exit_code == 2
+    assert (tmp_path / "thesis.txt").read_text(encoding="utf-8") == "precious"
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in cli.commands)])
+def test_help_explains_every_command_and_option(command):
+    output = CliRunner().invoke(cli, [*command, "--help"]).output
+    assert len(output) > 200
+    options = (cli.commands[command[0]] if command else cli).params
+    assert all(o.help for o in options if isinstance(o, click.Option) and not o.is_eager)
