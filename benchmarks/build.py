@@ -2,7 +2,8 @@
 
 The contenders write the same corpus (the phantom's JPEG files and tables), with the same features:
 
-  ours   `medical_images`: tables read, joined and checked, splits planned, shards and index written.
+  ours   `medical_images`: tables read, joined and checked, splits planned, shards and index
+         written.
   plain  a `tfds.core.GeneratorBasedBuilder` written by hand: pandas reads the tables, patients are
          dealt to three splits at random, TFDS writes. No check of the tables, no stratification.
   loop   one process that reads each file and writes a `tf.train.Example` to one file, in the order
@@ -28,6 +29,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import functools
 import importlib.metadata
 import json
 import os
@@ -75,14 +77,28 @@ def prepare_ours(job: dict[str, Any]) -> Callable[[], Any]:
 
 
 def prepare_plain(job: dict[str, Any]) -> Callable[[], Any]:
-    import pandas as pd
     import tensorflow as tf  # noqa: F401 - TFDS's writer would import it inside the timed part
     import tensorflow_datasets as tfds
 
-    corpus = pathlib.Path(job["corpus"])
+    plain = make_plain_builder(pathlib.Path(job["corpus"]))
+    tfds.disable_progress_bar()
+
+    def build() -> Any:
+        builder = plain(data_dir=job["out"], file_format=job["file_format"])
+        builder.download_and_prepare()
+        return builder
+
+    return build
+
+
+def make_plain_builder(corpus: pathlib.Path) -> Any:
+    """Returns a builder class as the TFDS guide tells to write one."""
+    import numpy as np
+    import pandas as pd
+    import tensorflow_datasets as tfds
 
     class Plain(tfds.core.GeneratorBasedBuilder):
-        """A dataset as the TFDS guide tells to write one."""
+        """The phantom corpus."""
 
         VERSION = tfds.core.Version("1.0.0")
 
@@ -91,13 +107,15 @@ def prepare_plain(job: dict[str, Any]) -> Callable[[], Any]:
                 "image": tfds.features.Image(shape=(None, None, 3)),
                 "image_id": tfds.features.Text(),
                 "label": tfds.features.ClassLabel(names=CLASSES),
-                "age": tfds.features.Scalar("float32"),
+                "age": tfds.features.Scalar(np.float32),
                 "sex": tfds.features.ClassLabel(names=SEXES),
                 "site": tfds.features.ClassLabel(names=SITES),
                 "note": tfds.features.Text(),
             }
-            return self.dataset_info_from_configs(
-                features=tfds.features.FeaturesDict(features), supervised_keys=("image", "label")
+            return tfds.core.DatasetInfo(
+                builder=self,
+                features=tfds.features.FeaturesDict(features),
+                supervised_keys=("image", "label"),
             )
 
         def _split_generators(self, dl_manager):
@@ -105,13 +123,15 @@ def prepare_plain(job: dict[str, Any]) -> Callable[[], Any]:
             table = pd.read_csv(corpus / "metadata.csv").merge(people, on="patient_id")
             table["note"] = table["note"].fillna("")
             patients = people["patient_id"].sample(frac=1, random_state=0)
-            ends = [0, int(len(patients) * 0.8), int(len(patients) * 0.9), len(patients)]
-            names = ("train", "validation", "test")
+            first, second = int(len(patients) * 0.8), int(len(patients) * 0.9)
+            split_patients = {
+                "train": patients[:first],
+                "validation": patients[first:second],
+                "test": patients[second:],
+            }
             return {
-                name: self._generate_examples(
-                    table[table["patient_id"].isin(patients[ends[number] : ends[number + 1]])]
-                )
-                for number, name in enumerate(names)
+                name: self._generate_examples(table[table["patient_id"].isin(members)])
+                for name, members in split_patients.items()
             }
 
         def _generate_examples(self, table):
@@ -129,13 +149,7 @@ def prepare_plain(job: dict[str, Any]) -> Callable[[], Any]:
                     },
                 )
 
-    def build() -> Any:
-        builder = Plain(data_dir=job["out"], file_format=job["file_format"])
-        builder.download_and_prepare()
-        return builder
-
-    tfds.disable_progress_bar()
-    return build
+    return Plain
 
 
 def prepare_loop(job: dict[str, Any]) -> Callable[[], Any]:
@@ -145,44 +159,47 @@ def prepare_loop(job: dict[str, Any]) -> Callable[[], Any]:
     if job["file_format"] == "array_record":
         from array_record.python import array_record_module
 
-        make_writer = lambda: array_record_module.ArrayRecordWriter(path, "group_size:1")  # noqa: E731
+        make_writer = functools.partial(array_record_module.ArrayRecordWriter, path, "group_size:1")
     else:
-        make_writer = lambda: tf.io.TFRecordWriter(path)  # noqa: E731
+        make_writer = functools.partial(tf.io.TFRecordWriter, path)
 
-    def integer(value: int) -> Any:
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+    def build() -> int:
+        corpus = pathlib.Path(job["corpus"])
+        with (corpus / "patients.csv").open(newline="") as file:
+            sexes = {row["patient_id"]: row["sex"] for row in csv.DictReader(file)}
+        writer, num_examples = make_writer(), 0
+        with (corpus / "metadata.csv").open(newline="") as file:
+            for row in csv.DictReader(file):
+                image = (corpus / "images" / f"{row['image_id']}.jpg").read_bytes()
+                writer.write(serialise(tf, image, row, sexes[row["patient_id"]]))
+                num_examples += 1
+        writer.close()
+        return num_examples
 
-    def real(value: float) -> Any:
-        return tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+    return build
+
+
+def serialise(tf: Any, image: bytes, row: dict[str, str], sex: str) -> bytes:
+    """Returns one `tf.train.Example`, as the loop writes it."""
 
     def text(value: bytes) -> Any:
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
 
-    def build() -> int:
-        with open(os.path.join(job["corpus"], "patients.csv"), newline="") as file:
-            sexes = {row["patient_id"]: row["sex"] for row in csv.DictReader(file)}
-        writer = make_writer()
-        number = 0
-        with open(os.path.join(job["corpus"], "metadata.csv"), newline="") as file:
-            for number, row in enumerate(csv.DictReader(file), start=1):
-                name = os.path.join(job["corpus"], "images", f"{row['image_id']}.jpg")
-                with open(name, "rb") as image:
-                    pixels = image.read()
-                feature = {
-                    "image": text(pixels),
-                    "image_id": text(row["image_id"].encode()),
-                    "label": integer(CLASSES.index(row["dx"])),
-                    "age": real(float(row["age"] or "nan")),
-                    "sex": integer(SEXES.index(sexes[row["patient_id"]])),
-                    "site": integer(SITES.index(row["site"])),
-                    "note": text(row["note"].encode()),
-                }
-                example = tf.train.Example(features=tf.train.Features(feature=feature))
-                writer.write(example.SerializeToString())
-        writer.close()
-        return number
+    def integer(value: int) -> Any:
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
 
-    return build
+    age = tf.train.FloatList(value=[float(row["age"] or "nan")])
+    feature = {
+        "image": text(image),
+        "image_id": text(row["image_id"].encode()),
+        "label": integer(CLASSES.index(row["dx"])),
+        "age": tf.train.Feature(float_list=age),
+        "sex": integer(SEXES.index(sex)),
+        "site": integer(SITES.index(row["site"])),
+        "note": text(row["note"].encode()),
+    }
+    example = tf.train.Example(features=tf.train.Features(feature=feature))
+    return example.SerializeToString()
 
 
 PREPARE = {"ours": prepare_ours, "plain": prepare_plain, "loop": prepare_loop}
@@ -335,9 +352,7 @@ def report(rounds: list[dict[str, Any]], num_images: int, num_bytes: int) -> str
 def machine() -> dict[str, Any]:
     names = ("tensorflow", "tensorflow-datasets", "array-record", "pandas", "numpy")
     return {
-        "cores": len(psutil.Process().cpu_affinity())
-        if hasattr(psutil.Process, "cpu_affinity")
-        else os.cpu_count(),
+        "cores": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in names},

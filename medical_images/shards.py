@@ -27,6 +27,7 @@ from medical_images.spec import IMAGE_FEATURE, CorpusSpec
 
 MIN_SHARD_BYTES = 64 << 20
 MAX_SHARD_BYTES = 1 << 30
+_USUAL_SHARDS = 1024  # more only where shards would grow over their largest size
 _RECORD_OVERHEAD = 16  # bytes a TFRecord adds: length, and two checksums
 _METADATA_BYTES = 64  # more than a feature of an example takes beside its text
 _CRC_MASK_DELTA = 0xA282EAD8
@@ -95,8 +96,8 @@ def plan_shards(
     Args:
       sizes: Serialised size of each record, int64 of shape (records,).
       num_shards: The exact number of shards, if wanted.
-      min_bytes: Without it, shards are at least this large,
-      max_bytes: and at most this large; the second rule wins. A larger record is alone.
+      min_bytes: Without it, shards are about this large, or larger where they would be very many,
+      max_bytes: and at most this large; a larger record is alone.
 
     Returns:
       (begin, end) of the records of each shard, none empty.
@@ -106,7 +107,7 @@ def plan_shards(
 
     Example:
       >>> plan_shards(np.array([4, 4, 4, 4, 4]), min_bytes=6, max_bytes=8)
-      [(0, 2), (2, 4), (4, 5)]
+      [(0, 2), (2, 3), (3, 5)]
     """
     count = len(sizes)
     if num_shards is not None:
@@ -114,16 +115,25 @@ def plan_shards(
             raise ValueError(f"{num_shards} shards are wanted of {count} records")
         edges = [round(count * number / num_shards) for number in range(num_shards + 1)]
         return list(itertools.pairwise(edges))
-    total = int(sizes.sum())
-    target = min(max_bytes, max(min_bytes, -(-total // max(1, total // min_bytes))))
-    ends = np.cumsum(sizes)
-    shards, begin = [], 0
-    while begin < count:
-        before = int(ends[begin - 1]) if begin else 0
-        end = max(begin + 1, int(np.searchsorted(ends, before + target, side="right")))
-        shards.append((begin, end))
-        begin = end
-    return shards
+    ends = np.cumsum(sizes, dtype=np.int64)
+    total = int(ends[-1])
+    number = max(1, min(total // min_bytes, max(_USUAL_SHARDS, -(-total // max_bytes))))
+    while True:
+        edges = _even_edges(ends, number)
+        heaviest = np.diff(np.concatenate([[0], ends[edges[1:] - 1]])).max()
+        if heaviest <= max_bytes or number >= count:
+            break
+        number = min(count, number + max(1, number // 16))
+    return list(itertools.pairwise(edges.tolist()))
+
+
+def _even_edges(ends: np.ndarray, number: int) -> np.ndarray:
+    """Cuts after the records whose cumulative sizes are nearest to even parts of the total."""
+    targets = ends[-1] * np.arange(1, number) // number
+    after = np.searchsorted(ends, targets)
+    before = np.maximum(after - 1, 0)
+    nearer = np.where(targets - ends[before] < ends[after] - targets, before, after)
+    return np.unique(np.concatenate([[0], nearer + 1, [len(ends)]]))
 
 
 def write_shard(task: ShardTask, *, advance: Callable[[int], None] | None = None) -> ShardResult:

@@ -40,9 +40,7 @@ class Groups:
         return Groups(self.hashes[rows], self.sizes[rows], self.counts[rows])
 
     def splits(self, ratios):
-        return plan_splits(
-            hashes=self.hashes, sizes=self.sizes, counts=self.counts, ratios=ratios
-        )
+        return plan_splits(hashes=self.hashes, sizes=self.sizes, counts=self.counts, ratios=ratios)
 
     def order(self):
         return plan_order(hashes=self.hashes, sizes=self.sizes, counts=self.counts)
@@ -113,7 +111,7 @@ def chunking(request, monkeypatch):
 
 
 any_ratios = st.sampled_from(sorted(RATIOS)).map(RATIOS.__getitem__)
-property_test = settings(max_examples=40, deadline=None, derandomize=True)
+property_test = settings(max_examples=20, deadline=None, derandomize=True)
 
 
 class TestPlans:
@@ -209,7 +207,9 @@ def test_hash_is_keyed_blake2b():
 def test_seed_changes_the_plan():
     sizes, counts = np.ones(50), np.ones((50, 1))
     plans = [Groups.make(sizes, counts, seed=seed) for seed in (1, 2)]
-    assert plans[0].splits(RATIOS["5 folds"]).tolist() != plans[1].splits(RATIOS["5 folds"]).tolist()
+    assert (
+        plans[0].splits(RATIOS["5 folds"]).tolist() != plans[1].splits(RATIOS["5 folds"]).tolist()
+    )
     assert plans[0].order().tolist() != plans[1].order().tolist()
 
 
@@ -285,31 +285,35 @@ def test_chunks_together_hold_their_share(seed, monkeypatch):
     assert np.abs(errors).max() <= 10
 
 
+def slice_errors(groups):
+    """Errors of all whole-percent slices of the planned line: [a, b, label] for [a%:b%)."""
+    prefixes = prefix_errors(groups, groups.order(), np.arange(101) / 100)
+    return prefixes[None, :] - prefixes[:, None]
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_every_percent_slice_of_single_images_is_near_its_share(seed):
     counts = np.repeat(np.eye(7), [1340, 220, 220, 100, 66, 28, 23], axis=0)
-    train = Groups.make(np.ones(len(counts)), counts, seed=seed).train()
-    errors = prefix_errors(train, train.order(), np.arange(101) / 100)
-    assert np.abs(errors).max() <= 0.9
-    assert np.abs(errors[:, None] - errors[None, :]).max() <= 1.6
-    tenths = errors[::10]
-    assert np.abs(tenths[:, None] - tenths[None, :]).max() <= 1.2
+    errors = np.abs(slice_errors(Groups.make(np.ones(len(counts)), counts, seed=seed).train()))
+    assert errors[0].max() <= 0.9  # Prefixes; rounding alone leaves 0.72 here.
+    assert errors.max() <= 1.5
+    assert max(errors[a, a + 10].max() for a in range(0, 100, 10)) <= 1
+    assert errors[37, 52].max() <= 1
 
 
 @pytest.mark.parametrize("seed", range(8))
-@pytest.mark.parametrize("largest_rare_group", [2, 6])
-def test_percent_slices_of_patients_are_near_their_share(seed, largest_rare_group):
-    """A slice that holds a group of m images of a class cannot be nearer than m - share."""
+@pytest.mark.parametrize(("largest_rare_group", "slack"), [(2, 0.5), (6, 1.5)])
+def test_slices_of_patients_are_as_near_as_their_groups_allow(seed, largest_rare_group, slack):
     train = small_table(seed, largest_rare_group=largest_rare_group).train()
-    cuts = np.arange(101)
-    errors = prefix_errors(train, train.order(), cuts / 100)
-    totals, lumps = train.counts.sum(axis=0), train.counts.max(axis=0)
-
-    def excess(low, high):
-        found = np.abs(errors[high] - errors[low])
-        return found - np.maximum(1, lumps - (high - low) / 100 * totals)
-
-    print(max(excess(a, a + 10).max() for a in range(0, 100, 10)), excess(0,10).max(), excess(37,52).max(), np.abs(errors).max(), np.sqrt((errors**2).mean()), (np.abs(errors)-lumps/2).max())
+    errors = np.abs(slice_errors(train))
+    totals, largest = train.counts.sum(axis=0), train.counts.max(axis=0)
+    # A slice with a group of m images of a label cannot be nearer to its share than m - share.
+    tenths = np.max([errors[a, a + 10] for a in range(0, 100, 10)], axis=0)
+    assert (tenths - np.maximum(1, largest - totals / 10)).max() <= slack
+    # A prefix that ends before a group of m images and one that ends after it differ by about m.
+    assert (errors[0] - np.maximum(1, largest) / 2).max() <= 1
+    assert np.sqrt((errors[0] ** 2).mean()) <= 0.9
+    assert (errors <= 1).mean() >= 0.6
 
 
 def test_whole_percents_of_patients_fall_between_groups():

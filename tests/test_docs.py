@@ -1,0 +1,94 @@
+"""The documents say what the program does."""
+
+import doctest
+import importlib
+import pathlib
+import pkgutil
+import re
+import tomllib
+
+import pydantic
+import pytest
+import tensorflow_datasets as tfds
+import yaml
+from conftest import REPOSITORY, SPECS, build
+
+import medical_images as mi
+from medical_images import rejects, spec
+
+MODULES = sorted(
+    module.name for module in pkgutil.walk_packages(mi.__path__, prefix="medical_images.")
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_in_docstrings_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
+    assert result.failed == 0
+
+
+def test_public_names_have_docstrings():
+    for name in mi.__all__:
+        assert name.startswith("__") or (getattr(mi, name).__doc__ or "").strip(), name
+
+
+def test_every_code_of_rejects_is_documented_as_it_is_worded():
+    text = (REPOSITORY / "docs" / "rejects.md").read_text(encoding="utf-8")
+    for code, meaning in rejects.CODES.items():
+        assert f"| `{code}` | {meaning} |" in text
+
+
+def test_every_key_of_the_spec_is_documented():
+    text = (REPOSITORY / "docs" / "spec.md").read_text(encoding="utf-8")
+    parts = [part for part in vars(spec).values() if isinstance(part, type)]
+    for part in parts:
+        if issubclass(part, pydantic.BaseModel) and part is not spec.LoadedSpec:
+            for name, field in part.model_fields.items():
+                key = field.alias or name
+                assert re.search(rf"[`{{ ]{re.escape(key)}\b", text), (part.__name__, key)
+
+
+@pytest.mark.parametrize("path", sorted(SPECS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_example_specs_are_valid(path):
+    assert mi.load_spec(path).spec.name == path.stem
+
+
+def readme_block(language: str, number: int = 0) -> str:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.S)[number]
+
+
+def test_the_readme_corpus_builds_loads_and_is_rebalanced(tmp_path):
+    """The three steps of the README, word for word, on a corpus of its shape."""
+    mi.write_phantom(tmp_path, num_images=200, height=16, width=16)
+    (tmp_path / "corpus.yaml").write_text(readme_block("yaml"), encoding="utf-8")
+    builder = build(str(tmp_path / "corpus.yaml"), tmp_path / "data", name="my_lesions")
+    assert builder.info.splits["train"].num_examples == 160
+    tfds.core.add_data_dir(tmp_path / "data")
+    seen: dict[str, object] = {}
+    exec(readme_block("python"), seen)
+    assert len(seen["ds"]) > 16  # type: ignore[arg-type]
+    assert len(seen["table"]) == 160  # type: ignore[arg-type]
+
+
+def test_readme_commands_exist():
+    text = readme_block("sh", 2)
+    from medical_images.cli import cli
+
+    for command in re.findall(r"medical-images (\w+)", text):
+        assert command in cli.commands
+    assert yaml.safe_load(readme_block("yaml"))["name"] == "my_lesions"
+
+
+def test_links_between_documents_lead_somewhere():
+    for path in [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).exists(), (path.name, target)
+
+
+def test_versions_agree():
+    changelog = (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## {mi.__version__}" in changelog
+    assert tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    assert pathlib.Path(mi.__file__).name == "__init__.py"
