@@ -113,18 +113,19 @@ def plan_shards(
     if num_shards is not None:
         if not 1 <= num_shards <= count:
             raise ValueError(f"{num_shards} shards are wanted of {count} records")
-        edges = [round(count * number / num_shards) for number in range(num_shards + 1)]
-        return list(itertools.pairwise(edges))
+        rounded = [round(count * number / num_shards) for number in range(num_shards + 1)]
+        return list(itertools.pairwise(rounded))
     ends = np.cumsum(sizes, dtype=np.int64)
     total = int(ends[-1])
     number = max(1, min(total // min_bytes, max(_USUAL_SHARDS, -(-total // max_bytes))))
-    while True:
-        edges = _even_edges(ends, number)
-        heaviest = np.diff(np.concatenate([[0], ends[edges[1:] - 1]])).max()
-        if heaviest <= max_bytes or number >= count:
-            break
-        number = min(count, number + max(1, number // 16))
-    return list(itertools.pairwise(edges.tolist()))
+    shards: list[tuple[int, int]] = []
+    for begin, end in itertools.pairwise(_even_edges(ends, number).tolist()):
+        while begin < end:  # once, unless large records make this shard too large
+            before = int(ends[begin - 1]) if begin else 0
+            fits = int(np.searchsorted(ends, before + max_bytes, side="right"))
+            shards.append((begin, min(end, max(begin + 1, fits))))
+            begin = shards[-1][1]
+    return shards
 
 
 def _even_edges(ends: np.ndarray, number: int) -> np.ndarray:
