@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import sys
 import tempfile
@@ -56,6 +55,9 @@ class MedicalImagesConfig(tfds.core.BuilderConfig):
         if self.engine not in ENGINES:
             raise ValueError(f"engine '{self.engine}' is none of {', '.join(ENGINES)}")
         self.loaded: LoadedSpec | None = None
+        if self.spec is None and self.name != _PHANTOM:
+            what = "the config has no `spec`; it names the corpus.yaml that describes the corpus"
+            raise SpecError([Problem(where=f"config '{self.name}'", what=what)])
         if self.spec is not None:
             self.loaded = load_spec(self.spec, root=self.root)
         if self.loaded is not None:
@@ -85,7 +87,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         ' --config \'{"name": "mine", "spec": "corpus.yaml"}\''
     )
 
+    # What the first phase of a build found; only there while one runs.
     _planned: corpus.PlannedCorpus | None = None
+    _phantom_folder: tempfile.TemporaryDirectory[str] | None = None
 
     @property
     def _spec(self) -> CorpusSpec:
@@ -118,56 +122,50 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         ):
             super().download_and_prepare(**kwargs)
             return
-        with self._corpus() as loaded:
-            self._planned = corpus.plan_corpus(loaded)
-            try:
-                print(self._planned.summary())
-                super().download_and_prepare(**kwargs)
-            finally:
-                self._planned = None
+        try:
+            print(self._plan().summary())
+            super().download_and_prepare(**kwargs)
+        finally:
+            self._planned = None
+            if self._phantom_folder is not None:
+                self._phantom_folder.cleanup()
+                self._phantom_folder = None
 
-    @contextlib.contextmanager
-    def _corpus(self) -> Iterator[LoadedSpec]:
-        """Yields the corpus; the phantom is made in a temporary folder."""
-        if self.builder_config.loaded is not None:
-            yield self.builder_config.loaded
-            return
-        with tempfile.TemporaryDirectory(prefix="medical_images_phantom_") as folder:
-            yield load_spec(phantom.write_phantom(epath.Path(folder) / _PHANTOM))
+    def _plan(self) -> corpus.PlannedCorpus:
+        """Reads and plans the corpus once; the phantom is made in a temporary folder."""
+        if self._planned is None:
+            loaded = self.builder_config.loaded
+            if loaded is None:
+                self._phantom_folder = tempfile.TemporaryDirectory(prefix="medical_images_")
+                loaded = load_spec(phantom.write_phantom(self._phantom_folder.name))
+            self._planned = corpus.plan_corpus(loaded)
+        return self._planned
 
     def _split_generators(
         self, dl_manager: tfds.download.DownloadManager
     ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
         del dl_manager  # nothing is downloaded
-        plan = self._plan()
-        return {name: self._generate_examples(records) for name, records in plan.splits.items()}
+        splits = self._plan().plan.splits
+        return {name: self._generate_examples(records) for name, records in splits.items()}
 
     def _generate_examples(self, records: pd.DataFrame) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yields (key, example); keys rise with the line, so that sorting by them keeps its order.
 
         TFDS deals keys into buckets by their leading bits of 128, hence the scale.
         """
-        planned = self._planned
-        assert planned is not None  # `_plan` was called
-        root, spec = planned.loaded.root, planned.loaded.spec
-        metadata = features.iter_metadata(records, spec)
+        loaded = self._plan().loaded
+        metadata = features.iter_metadata(records, loaded.spec)
         pairs = zip(records.itertuples(index=False), metadata, strict=True)
         for place, (record, example) in enumerate(pairs):
             key = ((2 * place + 1) << 127) // len(records)
-            yield key, {IMAGE_FEATURE: shards.read_image(record, root), **example}
-
-    def _plan(self) -> Plan:
-        if self._planned is None:  # called by TFDS directly, not through download_and_prepare
-            with self._corpus() as loaded:
-                self._planned = corpus.plan_corpus(loaded)
-        return self._planned.plan
+            yield key, {IMAGE_FEATURE: shards.read_image(record, loaded.root), **example}
 
     def _download_and_prepare(
         self, dl_manager: Any, download_config: tfds.download.DownloadConfig
     ) -> None:
         if download_config.max_examples_per_split == 0:
             return
-        plan = self._plan().first(download_config.max_examples_per_split)
+        plan = self._plan().plan.first(download_config.max_examples_per_split)
         engine = self._engine(download_config)
         if engine == "tfds":
             # Sorted by key while writing; reading must stay free to shuffle files.
@@ -192,13 +190,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _write_shards(
         self, plan: Plan, download_config: tfds.download.DownloadConfig, engine: str
     ) -> None:
-        planned = self._planned
-        assert planned is not None  # `_plan` was called
-        root, spec = planned.loaded.root, planned.loaded.spec
+        loaded = self._plan().loaded
         tasks: dict[str, list[shards.ShardTask]] = {}
         for name, records in plan.splits.items():
             bounds = shards.plan_shards(
-                shards.estimate_sizes(records, spec),
+                shards.estimate_sizes(records, loaded.spec),
                 num_shards=download_config.num_shards,
                 min_bytes=download_config.min_shard_size,
                 max_bytes=download_config.max_shard_size,
@@ -208,8 +204,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 shards.ShardTask(
                     path=str(template.sharded_filepath(shard_index=k, num_shards=len(bounds))),
                     file_format=self.info.file_format.value,
-                    spec=spec,
-                    root=root,
+                    spec=loaded.spec,
+                    root=loaded.root,
                     records=records.iloc[begin:end],
                 )
                 for k, (begin, end) in enumerate(bounds)
@@ -248,15 +244,13 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _finish(self, plan: Plan) -> None:
         """Holds the written counts against the plan, and writes the index and the metadata."""
-        planned = self._planned
-        assert planned is not None  # `_plan` was called
         for name, records in plan.splits.items():
             written = self.info.splits[name].num_examples
             if written != len(records):
                 raise BuildError(f"split '{name}': {len(records)} planned, {written} written")
             path = epath.Path(self.data_dir) / dataset_index.FOLDER / f"{name}.parquet"
             dataset_index.write_index(records, features=_classes(self._spec), path=path)
-        self.info.metadata.update(planned.metadata(plan))
+        self.info.metadata.update(self._plan().metadata(plan))
 
 
 def phantom_spec() -> CorpusSpec:
