@@ -94,7 +94,7 @@ def box_corpora(draw: st.DrawFn) -> SmallCorpus:
     odd = st.fixed_dictionaries(
         {
             "image_id": st.sampled_from(["1", "2", "3"]),
-            **{name: CORNERS for name in ("x1", "y1", "x2", "y2")},
+            **dict.fromkeys(("x1", "y1", "x2", "y2"), CORNERS),
             "cell": st.sampled_from(["rbc", "wbc", "?", ""]),
         }
     )

@@ -11,8 +11,8 @@ PACKAGE = pathlib.Path(medical_images.__file__).parent
 
 # Each module may import those of the lines above its own, and of its own line none.
 LAYERS = [
-    {"_version", "errors", "template", "phantom", "_exchange"},
-    {"yaml_source", "line"},
+    {"_version", "errors", "template", "phantom_images", "_exchange"},
+    {"yaml_source", "line", "phantom"},
     {"spec"},
     {"rejects", "values", "images"},
     {"tables"},

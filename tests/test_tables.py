@@ -149,8 +149,6 @@ REFUSED = {
         gzip.compress(b"id,note\n1,\xe9\n"), "a.csv.gz", "", ["a.csv.gz line 2", "offset 10"]),
     "UTF-16 declared, but it is not": (
         b"id,note\n1,x\n", "a.csv", "dialect: {encoding: utf-16}", ["a.csv", "utf-16"]),
-    "UTF-16 without a mark": (
-        "id,note\n1,x\n".encode("utf-16-le"), "a.csv", "", ["a.csv", "NUL"]),
     "unknown encoding": (
         b"id,note\n1,x\n", "a.csv", "dialect: {encoding: utf-88}", ["a.csv", "utf-88"]),
     "no file": (None, "a.csv", "", ["a.csv: there is no file", "a.csv"]),
@@ -207,6 +205,11 @@ def test_table_is_refused(tmp_path, name):
     assert len(caught.value.problems) == 1, str(caught.value)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_utf16_without_a_mark_is_no_text(tmp_path):
+    with pytest.raises(TableError, match=r"a\.csv lines 1, 2.*NUL"):
+        _read_one(tmp_path, "id,note\n1,x\n".encode("utf-16-le"), "a.csv", "")
 
 
 def test_semicolon_file_is_told_by_its_header(tmp_path):
@@ -295,8 +298,8 @@ JOINS = {
         "{on: p, cardinality: one_to_many}", "p,note\nx,a\ny,b\n", "id,p\n1,x\n2,x\n",
         [(2, "1", "a"), (3, "2", "a")], [("rejected", "a.csv", 3)]),
     "keys of other names": (
-        "{on: {id: picture}, cardinality: one_to_one}", "id,x\n1,\n2,\n", "picture,note\n2,b\n1,a\n",
-        [(2, "1", "a"), (3, "2", "b")], []),
+        "{on: {id: picture}, cardinality: one_to_one}", "id,x\n1,\n2,\n",
+        "picture,note\n2,b\n1,a\n", [(2, "1", "a"), (3, "2", "b")], []),
     "two keys": (
         "{on: [id, side], cardinality: one_to_one}", "id,side\n1,l\n1,r\n",
         "side,id,note\nr,1,b\nl,1,a\n", [(2, "1", "a"), (3, "1", "b")], []),
