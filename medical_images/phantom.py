@@ -113,7 +113,10 @@ _PEOPLE = {
     "df": _Person((5, 4, 5), 76, {
         "lower extremity": 60, "upper extremity": 24, "foot": 8, "abdomen": 8}),
 }  # fmt: skip
-_IMAGES_OF_PATIENT = {"1": 50, "2": 28, "3": 12, "4": 6, "5": 3, "6": 1}
+# As the lesions of HAM10000; a patient with a rare class has one image of it, so that even small
+# slices can hold their share of it.
+_IMAGES_OF_PATIENT = {"1": 74, "2": 19, "3": 4, "4": 1, "5": 1, "6": 1}
+_RARE_PERCENT = 5
 _NOTES = {
     "": 12,
     "Seen once.": 10,
@@ -144,9 +147,12 @@ def _plan_patients(num_images: int, seed: int) -> list[list[str]]:
     """The classes of each patient's images: mostly one class, two for some; class counts exact."""
     bits = random_bits(seed, _STREAM_PLAN)
     patients: list[list[str]] = []
+    total = sum(_SKEW.values())
+    rare = {name for name, weight in _SKEW.items() if 100 * weight < _RARE_PERCENT * total}
     for name, left in _class_counts(num_images).items():
         while left:
-            size = min(left, int(random_choice(bits, _IMAGES_OF_PATIENT)))
+            drawn = int(random_choice(bits, _IMAGES_OF_PATIENT))
+            size = 1 if name in rare else min(left, drawn)
             patients.append([name] * size)
             left -= size
     several = [patient for patient in patients if len(patient) > 1]

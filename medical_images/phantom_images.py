@@ -23,23 +23,28 @@ _Bytes = NDArray[np.uint8]
 
 
 def random_bits(seed: int, stream: int, number: int = 0) -> np.random.PCG64:
+    """Returns the stream of a seed, a use and a number."""
     return np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(stream, number)))
 
 
 def random_below(bits: np.random.PCG64, bound: int) -> int:
+    """Draws a number from 0 to below the bound."""
     return int(bits.random_raw()) % bound
 
 
 def random_bytes(bits: np.random.PCG64, count: int) -> _Bytes:
+    """Draws bytes, uint8 of shape (count,)."""
     return bits.random_raw(-(-count // 8)).astype("<u8").view(np.uint8)[:count]
 
 
 def random_order(bits: np.random.PCG64, count: int) -> list[int]:
+    """Draws an order of `count` things."""
     order: list[int] = np.argsort(bits.random_raw(count), kind="stable").tolist()
     return order
 
 
 def random_choice(bits: np.random.PCG64, weights: dict[str, int]) -> str:
+    """Draws a key; its value is its weight."""
     upper = list(itertools.accumulate(weights.values()))
     return list(weights)[bisect.bisect_right(upper, random_below(bits, upper[-1]))]
 
@@ -267,6 +272,7 @@ def draw_image(name: str, number: int, height: int, width: int, seed: int) -> _B
 
 
 def encode_jpeg(pixels: _Bytes) -> bytes:
+    """Encodes uint8 pixels of shape (height, width, 3) as JPEG."""
     from PIL import Image
 
     buffer = io.BytesIO()

@@ -121,7 +121,10 @@ CELLS = {
             "-Infinity": INFINITE,
         },
     ),
-    "float with missing tokens": ({"type": "float", "missing": ["NA", "-1"]}, {"NA": NAN, "-1": NAN}),
+    "float with missing tokens": (
+        {"type": "float", "missing": ["NA", "-1"]},
+        {"NA": NAN, "-1": NAN},
+    ),
     "float in a range": (
         {"type": "float", "min": 0, "max": 120},
         {"0": 0.0, "120": 120.0, "-0.001": RANGE, "120.5": RANGE, "": NAN, "inf": INFINITE},
@@ -152,10 +155,13 @@ CELLS = {
     ),
     "int with a value for missing": ({"type": "int", "missing_as": -1}, {"": -1, "3": 3}),
     "int with missing tokens": ({"type": "int", "missing": ["?"]}, {"?": NO_VALUE}),
-    "int in a range": ({"type": "int", "min": 1, "max": 5}, {"1": 1, "5": 5, "0": RANGE, "6": RANGE}),
+    "int in a range": (
+        {"type": "int", "min": 1, "max": 5},
+        {"1": 1, "5": 5, "0": RANGE, "6": RANGE},
+    ),
     "int in a range beyond floats": (
         {"type": "int", "max": 2**53},
-        {str(2**53): 2**53, str(2**53 + 1): RANGE},
+        {str(2**53): 2**53, str(2**53 + 1): RANGE, "": NO_VALUE},
     ),
     "missing int is in no range": ({"type": "int", "min": 1, "missing_as": 0}, {"": 0}),
     "text": ({"type": "text"}, {"a b": "a b", "": "", "NA": "NA", "1.0": "1.0"}),
