@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
@@ -46,17 +48,29 @@ def list_images(
 
     Returns:
       One line for each file, sorted by path: `path`, `num_bytes`, `escapes` and one column
-      `key_<n>` for each template (None where it cannot name the file); with `pixel_sizes` also
-      `width` and `height` (0 where the header cannot be read).
+      `key_<n>` for each template, a tuple of keys (empty where it cannot name the file); with
+      `pixel_sizes` also `width` and `height` (0 where the header cannot be read).
 
     Raises:
       SpecError: A folder that a template names does not exist.
     """
     folders = _outermost({template.folder for template in templates})
     base = epath.Path(root)
-    absent = [folder for folder in folders if not (base / folder).is_dir()]
-    if absent:
-        problems = [Problem(where="images.path", what=f"no folder '{base / f}'") for f in absent]
+    problems = [
+        Problem(where="images.path", what=f"no folder '{base / folder}'")
+        for folder in folders
+        if not (base / folder).is_dir()
+    ]
+    problems += [
+        Problem(
+            where="images.path",
+            what=f"the folder '{folder}' is a link that leaves the corpus root",
+            remedy="name the real place as the root",
+        )
+        for folder in folders
+        if not problems and _leaves(base / folder, base)
+    ]
+    if problems:
         raise SpecError(problems, headline="The images cannot be listed")
     files = [file for folder in folders for file in _walk(base, folder)]
     frame = pd.DataFrame(
@@ -69,9 +83,12 @@ def list_images(
     keys = [f"key_{number}" for number in range(len(templates))]
     for name, template in zip(keys, templates, strict=True):
         frame[name] = pd.Series(
-            [template.file_key(path) for path in frame["path"]], index=frame.index, dtype="object"
+            [tuple(sorted(template.file_keys(path))) for path in frame["path"]],
+            index=frame.index,
+            dtype="object",
         )
-    frame = frame[frame[keys].notna().any(axis=1)].sort_values("path", ignore_index=True)
+    named = functools.reduce(operator.or_, [frame[name].map(bool) for name in keys])
+    frame = frame[named.astype(bool)].sort_values("path", ignore_index=True)
     if pixel_sizes:
         sizes = read_pixel_sizes(root, frame["path"])
         frame["width"], frame["height"] = sizes[:, 0], sizes[:, 1]
@@ -99,6 +116,14 @@ def read_pixel_sizes(root: str, paths: Iterable[str]) -> np.ndarray:
 
     with futures.ThreadPoolExecutor() as pool:
         return np.array(list(pool.map(read, paths)), dtype=np.int64).reshape(-1, 2)
+
+
+def _leaves(path: os.PathLike[str] | str, root: os.PathLike[str] | str) -> bool:
+    """Tells whether a local path leads out of the root, by links or otherwise."""
+    if "://" in os.fspath(root):
+        return False
+    real_root = os.path.realpath(root)
+    return os.path.commonpath([os.path.realpath(path), real_root]) != real_root
 
 
 def _outermost(folders: Iterable[str]) -> list[str]:
@@ -133,8 +158,7 @@ def _walk_local(base: str, folder: str, real_root: str) -> Iterator[ImageFile]:
 
 def _follow(entry: os.DirEntry[str], path: str, real_root: str) -> Iterator[ImageFile]:
     target = os.path.realpath(entry.path)
-    escapes = os.path.commonpath([target, real_root]) != real_root
-    if escapes:
+    if _leaves(target, real_root):
         yield ImageFile(path=path, num_bytes=0, escapes=True)
     elif os.path.exists(target) and stat.S_ISREG(os.stat(target).st_mode):
         yield ImageFile(path=path, num_bytes=os.stat(target).st_size)

@@ -10,8 +10,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import operator
+import re
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from medical_images.errors import BuildError, Problem, RejectedError, SpecError, nearest
@@ -27,8 +29,8 @@ from medical_images.tables import LINE, TABLE, Rows, frame_of_paths
 from medical_images.values import parse_feature
 
 GROUP_SEPARATOR = "\x1f"
-# The rows' own columns keep their names, so ours are set apart.
-PATH, NUM_BYTES, WIDTH, HEIGHT = "#path", "#num_bytes", "#width", "#height"
+# The rows' own columns keep their names; no header can hold the NUL that sets ours apart.
+PATH, NUM_BYTES, WIDTH, HEIGHT = "\0path", "\0num_bytes", "\0width", "\0height"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,20 +71,21 @@ def join_images(rows: Rows | None, files: pd.DataFrame, spec: CorpusSpec) -> Joi
     if rows is None:
         rows = _rows_of_files(files, spec)
     sieve = _Sieve(rows.frame, rows.log)
-    _derive(sieve, spec, from_path=False)
+    late = spec.derived_from_path
+    _derive(sieve, spec, [name for name in spec.derive if name not in late])
     _match_files(sieve, files, spec)
-    sieve.frame = sieve.frame.join(_file_facts(files), on=PATH)
-    _derive(sieve, spec, from_path=True)
-    box_columns = set(spec.boxes[1].columns(spec.boxes[0])) if spec.boxes else set()
-    _drop_copies(sieve, spec, box_columns)
+    _add_file_facts(sieve, files)
+    _derive(sieve, spec, [name for name in spec.derive if name in late])
+    _drop_copies(sieve, spec)
     _parse_features(sieve, spec)
-    if box_columns:
+    if spec.boxes is not None:
         _check_boxes(sieve, spec)
+        sieve.log_dropped_boxes()
         _drop_images_of_rejected_rows(sieve)
     records = _records(sieve.frame, spec)
     log = _log_unreferenced(sieve, files, records, spec)
     joined = Joined(records, log, rows.num_rows, len(files))
-    _add_up(joined, num_kept=len(sieve.frame) + sieve.num_dropped_boxes, files=files)
+    _add_up(joined, sieve, files)
     return joined
 
 
@@ -100,11 +103,11 @@ def check_rejects(joined: Joined, spec: CorpusSpec, *, epilog: str = "") -> None
     rules, log = spec.rejects, joined.log
     refused = {"image_missing"} if rules.rows_without_image == "refuse" else set()
     refused |= {"image_unreferenced"} if rules.images_without_row == "refuse" else set()
-    found = refused & set(log.entries.code)
     num_rejected = int((log.entries.outcome == "rejected").sum())
-    num_files_only = log.count(outcome="rejected", kind="file")
-    fraction = num_rejected / max(joined.num_rows + num_files_only, 1)
-    if not found and fraction <= rules.max_fraction and len(joined.records):
+    num_all = joined.num_rows + log.count(outcome="rejected", kind="file")
+    fraction = num_rejected / max(num_all, 1)
+    is_refused = bool(refused & set(log.entries.code))
+    if not is_refused and fraction <= rules.max_fraction and len(joined.records):
         return
     allowed = {
         column: f"allowed: {', '.join(feature.values[:20])}"
@@ -112,37 +115,62 @@ def check_rejects(joined: Joined, spec: CorpusSpec, *, epilog: str = "") -> None
         if isinstance(feature, ClassFeature | LabelsFeature | BoxesFeature) and feature.values
         for column in feature.columns(name)
     }
-    share = f"{num_rejected} of {joined.num_rows} rows rejected"
-    accepted = f"rejects.max_fraction accepts {rules.max_fraction:g}"
-    headline = f"The corpus is refused ({share}; {accepted})"
-    raise RejectedError(log.problems(allowed=allowed), headline=headline, epilog=epilog)
-
-
-def _file_facts(files: pd.DataFrame) -> pd.DataFrame:
-    names = {"path": PATH, "num_bytes": NUM_BYTES, "width": WIDTH, "height": HEIGHT}
-    return files[[name for name in names if name in files]].rename(columns=names).set_index(PATH)
+    problems = log.problems(allowed=allowed)
+    if not problems:
+        problems.append(Problem(where="images", what="no image is left to write"))
+    share = f"{num_rejected} of {num_all} rows and files rejected"
+    headline = f"The corpus is refused ({share}; max_fraction accepts {rules.max_fraction:g})"
+    raise RejectedError(problems, headline=headline, epilog=epilog)
 
 
 class _Sieve:
-    """The rows still in the running, and the log of those that are not."""
+    """The rows still in the running, and the log of those that are not.
+
+    Attributes:
+      frame: The rows.
+      log: What became of the others.
+      dropped: The code by which the box of a row was dropped, by the row's index; such a row still
+        stands for its image.
+      claimed: Files that rows name without being matched to one of them.
+    """
 
     def __init__(self, frame: pd.DataFrame, log: RejectLog) -> None:
         self.frame = frame
         self.log = log
-        self.num_dropped_boxes = 0
+        self.dropped: dict[int, str] = {}
+        self.claimed: set[str] = set()
 
     def remove(
         self, mask: pd.Series[bool], code: str, *, outcome: Outcome = "rejected", column: str = ""
     ) -> None:
         """Takes the rows of `mask` out and logs them."""
-        gone = self.frame[mask].rename(columns={TABLE: "table", LINE: "line", PATH: "path"})
-        if column in gone:
-            gone = gone.assign(value=gone[column])
-        gone = gone[[name for name in ("table", "line", "path", "value") if name in gone]]
-        self.log = self.log.adding(
-            outcome=outcome, code=code, kind="row", entries=gone, column=column
-        )
+        self._note(self.frame[mask], code, outcome, column)
         self.frame = self.frame[~mask]
+
+    def drop_boxes(self, mask: pd.Series[bool], code: str, column: str) -> None:
+        """Empties the boxes of the rows of `mask`; the rows stay, for their images."""
+        self.dropped |= dict.fromkeys(self.frame.index[mask], code)
+        self.frame = self.frame.assign(**{column: self.frame[column].mask(mask, None)})
+
+    def log_dropped_boxes(self) -> None:
+        """Logs the rows whose box was dropped and that were not rejected since."""
+        codes = self.frame.index.to_series().map(self.dropped)
+        self.dropped = {row: self.dropped[row] for row in self.frame.index[codes.notna()]}
+        for code in sorted(set(self.dropped.values())):
+            self._note(self.frame[codes == code], code, "excluded", "")
+
+    def is_dropped(self) -> pd.Series[bool]:
+        """Returns which rows only stand for their image, their box having been dropped."""
+        return pd.Series(self.frame.index.isin(list(self.dropped)), index=self.frame.index)
+
+    def _note(self, rows: pd.DataFrame, code: str, outcome: Outcome, column: str) -> None:
+        names = {TABLE: "table", LINE: "line", PATH: "path"}
+        entries = rows[[name for name in names if name in rows]].rename(columns=names)
+        if column in rows:
+            entries["value"] = rows[column]
+        self.log = self.log.adding(
+            outcome=outcome, code=code, kind="row", entries=entries, column=column
+        )
 
 
 def _rows_of_files(files: pd.DataFrame, spec: CorpusSpec) -> Rows:
@@ -152,25 +180,27 @@ def _rows_of_files(files: pd.DataFrame, spec: CorpusSpec) -> Rows:
         candidates = (template.file_columns(path) for template in templates)
         told.append(next((columns for columns in candidates if columns is not None), {}))
     known = {name for columns in told for name in columns} | set(spec.derive)
-    absent = {column for _, column in spec.columns_used()} - known
-    if absent and told:
-        problems = [
-            Problem(where="images.path", what=f"no part '{{{name}}}'; {nearest(name, known)}")
-            for name in sorted(absent)
-        ]
+    problems = [
+        Problem(where="images.path", what=f"no part '{{{name}}}'; {nearest(name, known)}")
+        for name in sorted({column for _, column in spec.columns_used()} - known)
+    ]
+    if not told:
+        problems = [Problem(where="images.path", what="no image file fits the path")]
+    if problems:
         raise SpecError(problems, headline="Without tables, the paths must tell every column")
     frame = frame_of_paths(told).fillna("").assign(**{PATH: files["path"].to_numpy()})
     return Rows(frame, RejectLog(), len(frame))
 
 
-def _derive(sieve: _Sieve, spec: CorpusSpec, *, from_path: bool) -> None:
-    for name, derive in spec.derive.items():
-        if (derive.source == IMAGE_PATH) != from_path:
-            continue
-        column = PATH if from_path else derive.source
+def _derive(sieve: _Sieve, spec: CorpusSpec, names: list[str]) -> None:
+    """Adds derived columns, in the order of the spec."""
+    for name in names:
+        derive = spec.derive[name]
+        column = PATH if derive.source == IMAGE_PATH else derive.source
         source = sieve.frame[column].astype("str")
-        found = source.str.extract(f"({derive.pattern})" if "(" not in derive.pattern else
-                                   derive.pattern, expand=True).iloc[:, 0]  # fmt: skip
+        has_group = re.compile(derive.pattern).groups > 0
+        pattern = derive.pattern if has_group else f"({derive.pattern})"
+        found = source.str.extract(pattern, expand=True).iloc[:, 0]
         unmatched = found.isna() & (source != "")
         sieve.frame = sieve.frame.assign(**{name: found.fillna("").astype("str")})
         if not derive.optional:
@@ -180,24 +210,23 @@ def _derive(sieve: _Sieve, spec: CorpusSpec, *, from_path: bool) -> None:
 def _match_files(sieve: _Sieve, files: pd.DataFrame, spec: CorpusSpec) -> None:
     """Finds each row's file by the keys of all templates."""
     frame = sieve.frame
+    escaping = set(files.loc[files["escapes"], "path"])
     if PATH in frame:  # the rows were made from the files
-        sieve.remove(frame[PATH].isin(set(files.loc[files["escapes"], "path"])), "path_escape")
+        sieve.remove(frame[PATH].isin(escaping), "path_escape")
         return
-    path = pd.Series("", index=frame.index, dtype="object")
-    several = pd.Series(False, index=frame.index)
+    candidates: list[set[str]] = [set() for _ in range(len(frame))]
     leaves = pd.Series(False, index=frame.index)
     for number, template in enumerate(spec.images.templates):
         keys = template.row_keys(frame)
         leaves |= keys.str.startswith("/") | keys.str.contains(r"(?:^|/)\.\.(?:/|$)")
-        named = files.dropna(subset=[f"key_{number}"])
-        by_key = named.groupby(f"key_{number}")["path"].agg(["first", "nunique"])
-        found = keys.map(by_key["first"]).fillna("").astype("object")
-        several |= (keys.map(by_key["nunique"]).fillna(0) > 1) | (
-            (path != "") & (found != "") & (path != found)
-        )
-        path = path.mask(path == "", found)
-    escaping = set(files.loc[files["escapes"], "path"])
-    leaves |= path.isin(escaping)
+        paths = _paths_by_key(files, f"key_{number}")
+        for found, key in zip(candidates, keys, strict=True):
+            found.update(paths.get(key, ()))
+    several = pd.Series([len(found) > 1 for found in candidates], index=frame.index)
+    named = [" | ".join(sorted(found)) for found in candidates]
+    path = pd.Series(named, index=frame.index, dtype="object")
+    leaves |= pd.Series([not found.isdisjoint(escaping) for found in candidates], frame.index)
+    sieve.claimed = {path for found in candidates if len(found) > 1 for path in found}
     sieve.frame = frame.assign(**{PATH: path})
     sieve.remove(leaves, "path_escape")
     sieve.remove(several.reindex(sieve.frame.index), "image_ambiguous")
@@ -206,14 +235,30 @@ def _match_files(sieve: _Sieve, files: pd.DataFrame, spec: CorpusSpec) -> None:
     sieve.remove(sieve.frame[PATH] == "", "image_missing", outcome=outcome)
 
 
-def _drop_copies(sieve: _Sieve, spec: CorpusSpec, box_columns: set[str]) -> None:
+def _paths_by_key(files: pd.DataFrame, column: str) -> dict[str, list[str]]:
+    paths: dict[str, list[str]] = {}
+    for path, keys in zip(files["path"], files[column], strict=True):
+        for key in keys:
+            paths.setdefault(key, []).append(path)
+    return paths
+
+
+def _add_file_facts(sieve: _Sieve, files: pd.DataFrame) -> None:
+    for name, column in (("num_bytes", NUM_BYTES), ("width", WIDTH), ("height", HEIGHT)):
+        if name in files:
+            facts = dict(zip(files["path"], files[name], strict=True))
+            values = [facts[path] for path in sieve.frame[PATH]]
+            sieve.frame = sieve.frame.assign(**{column: np.array(values, dtype=np.int64)})
+
+
+def _drop_copies(sieve: _Sieve, spec: CorpusSpec) -> None:
     """Keeps one of equal rows; rejects all rows of an image on which they disagree."""
-    used = {column for _, column in spec.columns_used()} - {IMAGE_PATH}
-    used = {column for column in used if column in sieve.frame}
+    box = spec.boxes[0] if spec.boxes else None
+    used = {column for _, column in spec.columns_used()}
+    fixed = {column for place, column in spec.columns_used() if place != ("features", box)}
     whole = [PATH, *sorted(used)]
     sieve.remove(sieve.frame.duplicated(whole), "duplicate_row", outcome="excluded")
-    fixed = [PATH, *sorted(used - box_columns)]
-    versions = sieve.frame[fixed].drop_duplicates()[PATH]
+    versions = sieve.frame[[PATH, *sorted(fixed)]].drop_duplicates()[PATH]
     clashing = set(versions[versions.duplicated()])
     sieve.remove(sieve.frame[PATH].isin(clashing), "conflict")
 
@@ -224,51 +269,40 @@ def _parse_features(sieve: _Sieve, spec: CorpusSpec) -> None:
     values = {feature_column(name): result.values for name, result in parsed.items()}
     sieve.frame = sieve.frame.assign(**values)
     drops_degenerate = spec.boxes is not None and spec.boxes[1].degenerate == "drop"
-    for result in parsed.values():
+    for name, result in parsed.items():
         for fault in result.faults:
             mask = fault.mask.reindex(sieve.frame.index)
             if fault.code == "box_degenerate" and drops_degenerate:
-                _drop_boxes(sieve, mask, fault.code, spec)
+                sieve.drop_boxes(mask, fault.code, feature_column(name))
             else:
+                # What a dropped box was labelled does not matter any more.
+                mask &= ~sieve.is_dropped() if fault.code.startswith("label") else True
                 sieve.remove(mask, fault.code, column=fault.column)
-
-
-def _drop_boxes(sieve: _Sieve, mask: pd.Series[bool], code: str, spec: CorpusSpec) -> None:
-    """Leaves boxes out by rule; their image stays, even if it has no other box."""
-    assert spec.boxes is not None
-    kept = sieve.frame
-    sieve.remove(mask, code, outcome="excluded")
-    orphans = kept[mask & ~kept[PATH].isin(sieve.frame[PATH])].drop_duplicates(PATH)
-    if len(orphans):
-        orphans = orphans.assign(**{feature_column(spec.boxes[0]): None})
-        sieve.frame = pd.concat([sieve.frame, orphans])
-        sieve.num_dropped_boxes -= len(orphans)
 
 
 def _check_boxes(sieve: _Sieve, spec: CorpusSpec) -> None:
     """Holds boxes against the sizes of their images."""
     assert spec.boxes is not None
     name, feature = spec.boxes
+    column = feature_column(name)
     sieve.remove((sieve.frame[WIDTH] <= 0) | (sieve.frame[HEIGHT] <= 0), "image_unreadable")
-    frame, column = sieve.frame, feature_column(name)
-    outside = pd.Series(
-        [
-            box is not None and (min(box[:2]) < 0 or box[2] > width or box[3] > height)
-            for box, width, height in zip(frame[column], frame[WIDTH], frame[HEIGHT], strict=True)
-        ],
+    frame = sieve.frame
+    cells = list(zip(frame[column], frame[WIDTH], frame[HEIGHT], strict=True))
+    clipped = [box and _clip(box, width, height) for box, width, height in cells]
+    has_box = frame[column].notna()
+    outside = has_box & pd.Series(
+        [after != box for after, (box, _, _) in zip(clipped, cells, strict=True)],
         index=frame.index,
         dtype="bool",
     )
     if feature.outside == "reject":
         sieve.remove(outside, "box_outside", column=feature.columns_[0])
-    elif feature.outside == "drop":
-        _drop_boxes(sieve, outside, "box_outside", spec)
-    else:
-        clipped = [
-            box and _clip(box, width, height)
-            for box, width, height in zip(frame[column], frame[WIDTH], frame[HEIGHT], strict=True)
-        ]
-        sieve.frame = frame.assign(**{column: pd.Series(clipped, frame.index, dtype="object")})
+        return
+    if feature.outside == "clip":
+        inside = pd.Series(clipped, index=frame.index, dtype="object")
+        sieve.frame = frame.assign(**{column: inside})
+        outside = has_box & inside.isna()  # nothing is left of them
+    sieve.drop_boxes(outside, "box_outside", column)
 
 
 def _clip(box: tuple[Any, ...], width: int, height: int) -> tuple[Any, ...] | None:
@@ -281,7 +315,9 @@ def _drop_images_of_rejected_rows(sieve: _Sieve) -> None:
     """An image that lost a row would be written with boxes missing, so it is not written."""
     entries = sieve.log.entries
     hurt = set(entries.loc[(entries.outcome == "rejected") & (entries.path != ""), "path"])
-    sieve.remove(sieve.frame[PATH].isin(hurt), "image_rejected")
+    is_hurt = sieve.frame[PATH].isin(hurt)
+    sieve.remove(is_hurt & ~sieve.is_dropped(), "image_rejected")
+    sieve.frame = sieve.frame[~sieve.frame[PATH].isin(hurt)]
 
 
 def _records(rows: pd.DataFrame, spec: CorpusSpec) -> pd.DataFrame:
@@ -309,7 +345,7 @@ def _sorted_boxes(cells: pd.Series[Any]) -> Any:
 def _log_unreferenced(
     sieve: _Sieve, files: pd.DataFrame, records: pd.DataFrame, spec: CorpusSpec
 ) -> RejectLog:
-    named = set(records["path"]) | set(sieve.log.entries.path)
+    named = set(records["path"]) | set(sieve.log.entries.path) | sieve.claimed
     policy = spec.rejects.images_without_row
     return sieve.log.adding(
         outcome="reported" if policy == "report" else "rejected",
@@ -319,21 +355,22 @@ def _log_unreferenced(
     )
 
 
-def _add_up(joined: Joined, *, num_kept: int, files: pd.DataFrame) -> None:
+def _add_up(joined: Joined, sieve: _Sieve, files: pd.DataFrame) -> None:
+    """Every row and every file has come to exactly one end, or the build stops."""
     entries = joined.log.entries
-    is_row = entries.kind == "row"
     lookup_only = (entries.code == "join_unmatched") & (entries.outcome == "reported")
-    num_logged = int((is_row & ~lookup_only).sum())
-    if num_kept + num_logged != joined.num_rows:
-        raise BuildError(
-            f"{joined.num_rows} rows were read, but {num_kept} kept and {num_logged} logged;"
-            " this is a defect of medical_images, please report it"
-        )
-    written, logged = set(joined.records["path"]), set(entries.path) - {""}
-    if written & logged - set(entries[entries.outcome == "excluded"].path) or not (
-        set(files["path"]) <= written | logged
+    num_logged = int(((entries.kind == "row") & ~lookup_only).sum())
+    num_kept = len(sieve.frame) - int(sieve.is_dropped().sum())
+    written, excluded = set(joined.records["path"]), entries.outcome == "excluded"
+    elsewhere = (set(entries[~excluded].path) | sieve.claimed) - {""}
+    listed = set(files["path"])
+    if (
+        num_kept + num_logged != joined.num_rows
+        or written & elsewhere
+        or not listed <= written | elsewhere
     ):
         raise BuildError(
-            "an image file is neither written nor logged, or both;"
-            " this is a defect of medical_images, please report it"
+            f"the counts do not add up: {joined.num_rows} rows, {num_kept} kept, {num_logged}"
+            f" logged; {len(listed)} files, {len(written)} written, {len(elsewhere)} logged."
+            " This is a defect of medical_images; please report it"
         )

@@ -7,22 +7,29 @@ its Unicode is normalised (NFC), and declared missing tokens become the empty ce
 
 from __future__ import annotations
 
+import codecs
 import csv
 import dataclasses
+import functools
 import gzip
 import io
+import operator
 import unicodedata
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pandas as pd
 from etils import epath
 
 from medical_images.errors import Problem, TableError, nearest, some_lines
-from medical_images.rejects import RejectLog
-from medical_images.spec import CorpusSpec, Join, Table
+from medical_images.rejects import Outcome, RejectLog
+from medical_images.spec import CorpusSpec
+from medical_images.spec_parts import Join, Table, normal_form
 from medical_images.yaml_source import YamlSource
 
-TABLE, LINE = "#table", "#line"  # which line of which table a row stands on
+# Which line of which table a row stands on; no header can hold the NUL that sets these apart.
+TABLE, LINE = "\0table", "\0line"
+_KEY = "\0key"
 _MAX_CELL = 1 << 24  # characters; an unclosed quote would swallow the rest of a file
 
 
@@ -31,7 +38,7 @@ class Rows:
     """The rows of a corpus, all tables joined.
 
     Attributes:
-      frame: One line a row: the columns asked for, as text ("" is missing), and `#table`, `#line`.
+      frame: One line a row: the columns asked for, as text ("" is missing), and `TABLE`, `LINE`.
       log: Rows that found no partner in another table.
       num_rows: The number of rows before any was rejected.
     """
@@ -69,12 +76,11 @@ def read_rows(spec: CorpusSpec, *, root: str, source: YamlSource) -> Rows:
         raise TableError(problems, headline="The tables cannot be read")
     used = {column for _, column in spec.columns_used()}
     used |= {left for table in spec.tables if table.join for left in table.join.keys}
-    rows, log, num_rows = _select(frames[0], used), RejectLog(), len(frames[0])
+    rows = Rows(_select(frames[0], used), RejectLog(), len(frames[0]))
     for table, frame in zip(spec.tables[1:], frames[1:], strict=True):
         assert table.join is not None  # the spec is checked
-        right = _select(frame, used | set(table.join.keys.values()))
-        rows, log, num_rows = _join_table(rows, right, table.join, table.path, log, num_rows)
-    return Rows(rows, log, num_rows)
+        rows = _join_table(rows, _select(frame, used | set(table.join.keys.values())), table.join)
+    return rows
 
 
 def read_table(table: Table, *, path: epath.Path) -> pd.DataFrame:
@@ -85,7 +91,7 @@ def read_table(table: Table, *, path: epath.Path) -> pd.DataFrame:
       path: Its file, local or remote.
 
     Returns:
-      All columns as text, and `#table` (the path in the spec) and `#line` (from 1, where the row
+      All columns as text, and `TABLE` (the path in the spec) and `LINE` (from 1, where the row
       begins).
 
     Raises:
@@ -102,7 +108,10 @@ def read_table(table: Table, *, path: epath.Path) -> pd.DataFrame:
             reader.read(text)
     except UnicodeDecodeError as error:
         raise TableError([_encoding_problem(table, path, error)]) from None
-    except (OSError, EOFError, LookupError) as error:
+    except UnicodeError as error:
+        what = f"cannot be read as {table.dialect.encoding}: {error}"
+        raise TableError([Problem(where=name, what=what)]) from None
+    except (OSError, EOFError, LookupError, zlib.error) as error:
         raise TableError([Problem(where=name, what=f"cannot be read: {error}")]) from None
     if reader.problems:
         raise TableError(reader.problems, headline=f"The table {name} cannot be read")
@@ -110,11 +119,9 @@ def read_table(table: Table, *, path: epath.Path) -> pd.DataFrame:
 
 
 def _codec(table: Table) -> str:
-    return (
-        "utf-8-sig"
-        if table.dialect.encoding.lower() in ("utf-8", "utf8")
-        else (table.dialect.encoding)
-    )
+    """Returns the encoding; a byte order mark of UTF-8 is no part of the first column's name."""
+    name = table.dialect.encoding
+    return "utf-8-sig" if codecs.lookup(name).name == "utf-8" else name
 
 
 class _Reader:
@@ -128,6 +135,7 @@ class _Reader:
         self.problems: list[Problem] = []
         self._ragged: dict[int, list[int]] = {}
         self._nul: list[int] = []
+        self._header_line = table.dialect.skip_lines + 1
 
     def read(self, text: Iterable[str]) -> None:
         dialect = self.table.dialect
@@ -150,17 +158,17 @@ class _Reader:
         self._finish()
 
     def _read_header(self, reader: Iterator[list[str]]) -> None:
+        header = f"line {self._header_line}"
         if self.table.columns is not None:
-            names = [name.strip() for name in self.table.columns]
+            names = [normal_form(name) for name in self.table.columns]
         else:
-            names = next(reader, [])
-            names = [unicodedata.normalize("NFC", name).strip() for name in names]
+            names = [normal_form(name) for name in next(reader, [])]
         if not any(names):
-            self._add_problem("line 1", "the table is empty; a header line was expected")
+            self._add_problem(header, "the table is empty; a header line was expected")
         self.header = [self.table.rename.get(name, name) for name in names]
         twice = sorted({name for name in self.header if name and self.header.count(name) > 1})
         if twice:
-            self._add_problem("line 1", f"the header names {', '.join(map(repr, twice))} twice")
+            self._add_problem(header, f"the header names {', '.join(map(repr, twice))} twice")
         for name in set(self.table.rename) - set(names):
             self._add_problem(
                 "line 1", f"`rename:` of '{name}': {nearest(name, filter(None, names))}"
@@ -259,13 +267,16 @@ def clean(cells: pd.Series[str], *, missing: Sequence[str]) -> pd.Series[str]:
 def _absent_columns(
     spec: CorpusSpec, frames: Sequence[pd.DataFrame], source: YamlSource
 ) -> list[Problem]:
-    headers = [[name for name in frame.columns if not name.startswith("#")] for frame in frames]
+    headers = [[name for name in frame.columns if name not in (TABLE, LINE)] for frame in frames]
     known = {name for header in headers for name in header} | set(spec.derive)
     problems = []
     for place, column in dict.fromkeys(spec.columns_used()):
         if column not in known:
             what = f"no table has a column '{column}'; {nearest(column, known)}"
             problems.append(Problem(where=source.where(place), what=what, remedy=_hint(headers)))
+    for name in sorted(set(spec.derive).intersection(*[{n for h in headers for n in h}])):
+        where = source.where(("derive", name))
+        problems.append(Problem(where=where, what="a table has a column of this name already"))
     so_far: set[str] = set(headers[0]) if headers else set()
     for number, (table, header) in enumerate(zip(spec.tables, headers, strict=True)):
         for left, right in (table.join.keys if table.join else {}).items():
@@ -314,71 +325,73 @@ def _select(frame: pd.DataFrame, columns: set[str]) -> pd.DataFrame:
     return frame[keep]
 
 
-def _join_table(
-    left: pd.DataFrame,
-    right: pd.DataFrame,
-    join: Join,
-    name: str,
-    log: RejectLog,
-    num_rows: int,
-) -> tuple[pd.DataFrame, RejectLog, int]:
+def _join_table(rows: Rows, right: pd.DataFrame, join: Join) -> Rows:
     """Joins one more table; the side that may have many rows keeps its lines for messages."""
-    keys = join.keys
-    right = right.rename(columns={theirs: ours for ours, theirs in keys.items()})
-    on = list(keys)
-    unique_left = join.cardinality in ("one_to_one", "one_to_many")
-    unique_right = join.cardinality in ("one_to_one", "many_to_one")
-    problems = [
-        _repeated(frame, on, join)
-        for frame, unique in ((left, unique_left), (right, unique_right))
-        if unique and frame.duplicated(on).any()
-    ]
+    left, names = rows.frame, ", ".join(join.keys)
+    left_key, right_key = _key(left, join.keys.keys()), _key(right, join.keys.values())
+    _refuse_repeated(left, left_key, right, right_key, join)
+    alone, unused = ~left_key.isin(right_key), ~right_key.isin(left_key)
+    alone |= left_key == ""
+    unused |= right_key == ""
+    outcome: Outcome = "rejected" if join.unmatched == "reject" else "reported"
+    log = rows.log
+    if join.unmatched == "reject":
+        log = _log_alone(log, left[alone], outcome, names)
+    log = _log_alone(log, right[unused], "reported", names)
+    # A name that both sides have is the left one's; where that would matter, it was refused.
+    many_right = join.cardinality == "one_to_many"
+    ours = left.drop(columns=[TABLE, LINE]) if many_right else left
+    theirs = right.drop(columns=[name for name in right.columns if name in ours.columns])
+    joined = (
+        ours[~alone]
+        .assign(**{_KEY: left_key})
+        .merge(theirs[~unused].assign(**{_KEY: right_key}), on=_KEY, how="inner")
+    )
+    num_rows = rows.num_rows + len(joined) - int((~alone).sum())
+    if join.unmatched == "keep":
+        joined = pd.concat([joined, left[alone]])
+        joined = joined.sort_values([TABLE, LINE], kind="stable")
+    joined = joined.drop(columns=_KEY).reset_index(drop=True)
+    text = [name for name in joined.columns if name != LINE]
+    joined[text] = joined[text].fillna("").astype("str")
+    return Rows(joined.astype({LINE: "int64"}), log, num_rows)
+
+
+def _key(frame: pd.DataFrame, columns: Iterable[str]) -> pd.Series[str]:
+    """Joins key columns to one; "" where one of them is missing, which is no key."""
+    parts = [frame[column] for column in columns]
+    blank = functools.reduce(operator.or_, [part == "" for part in parts])
+    return functools.reduce(lambda a, b: a + "\x1f" + b, parts).mask(blank, "")
+
+
+def _log_alone(log: RejectLog, rows: pd.DataFrame, outcome: Outcome, column: str) -> RejectLog:
+    entries = rows[[TABLE, LINE]].rename(columns={TABLE: "table", LINE: "line"})
+    return log.adding(
+        outcome=outcome, code="join_unmatched", kind="row", entries=entries, column=column
+    )
+
+
+def _refuse_repeated(
+    left: pd.DataFrame,
+    left_key: pd.Series[str],
+    right: pd.DataFrame,
+    right_key: pd.Series[str],
+    join: Join,
+) -> None:
+    problems = []
+    for frame, key, names, unique in (
+        (left, left_key, join.keys.keys(), join.cardinality != "many_to_one"),
+        (right, right_key, join.keys.values(), join.cardinality != "one_to_many"),
+    ):
+        repeated = frame[key.duplicated(keep=False) & (key != "")]
+        if unique and len(repeated):
+            where = f"{repeated[TABLE].iloc[0]} {some_lines(repeated[LINE])}"
+            what = f"the key {', '.join(names)} stands more than once"
+            what += f", but the join is {join.cardinality}"
+            remedy = "declare the cardinality that holds, or mend the table"
+            problems.append(Problem(where=where, what=what, remedy=remedy))
     if problems:
         raise TableError(problems, headline="The tables do not join as declared")
-    many_right = join.cardinality == "one_to_many"
-    ours, theirs = (left.drop(columns=[TABLE, LINE]), right) if many_right else (
-        left, right.drop(columns=[TABLE, LINE])
-    )  # fmt: skip
-    joined = ours.merge(theirs, on=on, how="left", indicator="#side", validate=None)
-    alone = joined["#side"] == "left_only"
-    joined = joined.drop(columns="#side")
-    lost = left.merge(right[on].drop_duplicates(), on=on, how="left", indicator="#side")
-    lost = lost[lost["#side"] == "left_only"]
-    log = _log_unused_right(left, right, on, join, name, log)
-    if many_right:
-        num_rows += len(joined) - len(left)
-    if join.unmatched == "reject":
-        renamed = lost.rename(columns={TABLE: "table", LINE: "line"})
-        log = log.adding(
-            outcome="rejected", code="join_unmatched", kind="row", entries=renamed,
-            column=", ".join(on),
-        )  # fmt: skip
-        joined = joined[~alone]
-    elif many_right:
-        joined.loc[alone, TABLE] = lost[TABLE].to_numpy()
-        joined.loc[alone, LINE] = lost[LINE].to_numpy()
-    text = [column for column in joined.columns if column not in (TABLE, LINE)]
-    joined[text] = joined[text].fillna("")
-    return joined.astype({LINE: "int64"}).reset_index(drop=True), log, num_rows
-
-
-def _log_unused_right(
-    left: pd.DataFrame, right: pd.DataFrame, on: list[str], join: Join, name: str, log: RejectLog
-) -> RejectLog:
-    sides = right.merge(left[on].drop_duplicates(), on=on, how="left", indicator="#side")
-    unused = sides[sides["#side"] == "left_only"].rename(columns={TABLE: "table", LINE: "line"})
-    return log.adding(
-        outcome="reported", code="join_unmatched", kind="row", entries=unused, column=", ".join(on)
-    )
-
-
-def _repeated(frame: pd.DataFrame, on: list[str], join: Join) -> Problem:
-    repeated = frame[frame.duplicated(on, keep=False)]
-    return Problem(
-        where=f"{repeated[TABLE].iloc[0]} {some_lines(repeated[LINE])}",
-        what=f"the key {', '.join(on)} stands more than once, but the join is {join.cardinality}",
-        remedy="declare the cardinality that holds, or mend the table",
-    )
 
 
 def frame_of_paths(columns: Iterable[Mapping[str, str]]) -> pd.DataFrame:
@@ -388,7 +401,7 @@ def frame_of_paths(columns: Iterable[Mapping[str, str]]) -> pd.DataFrame:
       columns: For each image, the columns that its path tells.
 
     Returns:
-      The rows; `#line` counts the images in the order of their paths.
+      The rows; `LINE` counts the images in the order of their paths.
     """
     frame = pd.DataFrame(list(columns), dtype="str")
     frame[TABLE] = "images"

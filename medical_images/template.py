@@ -3,7 +3,8 @@
 `png/{image_id}.png` names one file for each row. `{column[:2]}` takes a part of a value, `*` stands
 for anything inside one folder or file name, `**/` for any folders, and a final `.*` for any image
 extension in any case. A row and a file belong together when their keys are equal: the key is the
-path with the text matched by wildcards replaced by the wildcards themselves.
+path with the text matched by wildcards replaced by the wildcards themselves. A file whose wildcards
+can be read in several ways has several keys.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import dataclasses
 import functools
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
@@ -25,10 +26,17 @@ _TOKEN = re.compile(
     r"|(?P<folders>\*\*/)|(?P<extension>\.\*$)|(?P<any>\*)"
 )
 
+_SLASH = re.compile("/")
+_EXTENSION = re.compile(rf"\.(?i:{'|'.join(extension[1:] for extension in IMAGE_EXTENSIONS)})")
+
 
 @dataclasses.dataclass(frozen=True)
 class _Literal:
     text: str
+
+    def ends(self, path: str, begin: int, *, is_last: bool) -> Iterable[int]:
+        end = begin + len(self.text)
+        return [end] if path.startswith(self.text, begin) else []
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,11 +49,23 @@ class _Column:
     def is_whole(self) -> bool:
         return self.start is None and self.stop is None
 
+    def ends(self, path: str, begin: int, *, is_last: bool) -> Iterable[int]:
+        last = len(path)
+        return range(last, last + (begin < last)) if is_last else range(begin + 1, last + 1)
+
 
 @dataclasses.dataclass(frozen=True)
 class _Wildcard:
     text: str
     regex: str
+
+    def ends(self, path: str, begin: int, *, is_last: bool) -> Iterable[int]:
+        if self.text == "**/":  # any folders
+            return [begin, *(m.end() for m in _SLASH.finditer(path, begin) if m.start() > begin)]
+        if self.text == "*":  # inside one name
+            stop = path.find("/", begin)
+            return range(begin, (len(path) if stop < 0 else stop) + 1)
+        return [len(path)] if is_last and _EXTENSION.fullmatch(path, begin) else []
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,8 +80,8 @@ class PathTemplate:
 
     Example:
       >>> template = PathTemplate('part_*/{image_id}.*')
-      >>> template.file_key('part_2/ISIC_7.JPG')
-      'part_*/ISIC_7.*'
+      >>> sorted(template.file_keys('part_2/ISIC_7.JPG'))
+      ['part_*/ISIC_7.*']
       >>> template.row_keys(pd.DataFrame({'image_id': ['ISIC_7', '']})).tolist()
       ['part_*/ISIC_7.*', '']
     """
@@ -77,7 +97,7 @@ class PathTemplate:
     @functools.cached_property
     def parts(self) -> tuple[_Literal | _Column | _Wildcard, ...]:
         """The template as a sequence of literal text, columns and wildcards."""
-        return tuple(_parse(self.text))
+        return tuple(_parse(_normal(self.text)))
 
     @functools.cached_property
     def columns(self) -> tuple[str, ...]:
@@ -103,18 +123,28 @@ class PathTemplate:
                 keys = keys + part.text
         return keys.mask(incomplete, "")
 
-    def file_key(self, path: str) -> str | None:
-        """Returns the key of a file (Unicode in NFC), or None where the template cannot name it."""
-        path = path if path.isascii() else unicodedata.normalize("NFC", path)
-        match = self._pattern.fullmatch(path)
-        if match is None:
-            return None
-        wildcards = [part for part in self.parts if isinstance(part, _Wildcard)]
-        key, end = "", 0
-        for number, wildcard in enumerate(wildcards, start=1):
-            key += path[end : match.start(number)] + wildcard.text
-            end = match.end(number)
-        return key + path[end:]
+    def file_keys(self, path: str) -> frozenset[str]:
+        """Returns the keys of a file (Unicode in NFC); none where the template cannot name it.
+
+        There are several where wildcards can stand for more or for less of the path.
+        """
+        return self._keys_from(_normal(path), 0, 0, {})
+
+    def _keys_from(
+        self, path: str, number: int, begin: int, known: dict[tuple[int, int], frozenset[str]]
+    ) -> frozenset[str]:
+        """Returns the keys of `path[begin:]` by the parts from `number` on."""
+        if number == len(self.parts):
+            return frozenset({""} if begin == len(path) else ())
+        if (number, begin) not in known:
+            part = self.parts[number]
+            keys: set[str] = set()
+            for end in part.ends(path, begin, is_last=number + 1 == len(self.parts)):
+                text = part.text if isinstance(part, _Wildcard) else path[begin:end]
+                rest = self._keys_from(path, number + 1, end, known)
+                keys.update(text + key for key in rest)
+            known[number, begin] = frozenset(keys)
+        return known[number, begin]
 
     def file_columns(self, path: str) -> dict[str, str] | None:
         """Returns the columns that a file's path tells, or None where it does not fit.
@@ -123,21 +153,10 @@ class PathTemplate:
           >>> PathTemplate('{label}/{patient}-{n}.png').file_columns('CNV/17-2.png')
           {'label': 'CNV', 'patient': '17', 'n': '2'}
         """
-        path = path if path.isascii() else unicodedata.normalize("NFC", path)
-        match = self._capturing_pattern.fullmatch(path)
+        match = self._capturing_pattern.fullmatch(_normal(path))
         if match is None:
             return None
         return {name: match[f"c{number}"] for number, name in enumerate(self.columns)}
-
-    @functools.cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        pieces = []
-        for part in self.parts:
-            if isinstance(part, _Wildcard):
-                pieces.append(f"({part.regex})")
-            else:
-                pieces.append(re.escape(part.text) if isinstance(part, _Literal) else ".+")
-        return re.compile("".join(pieces))
 
     @functools.cached_property
     def _capturing_pattern(self) -> re.Pattern[str]:
@@ -155,6 +174,10 @@ class PathTemplate:
         return re.compile("".join(pieces))
 
 
+def _normal(text: str) -> str:
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
 def _parse(text: str) -> Iterator[_Literal | _Column | _Wildcard]:
     end = 0
     for match in _TOKEN.finditer(text):
@@ -169,8 +192,7 @@ def _parse(text: str) -> Iterator[_Literal | _Column | _Wildcard]:
         elif match["folders"]:
             yield _Wildcard("**/", r"(?:[^/]+/)*")
         elif match["extension"]:
-            known = "|".join(extension[1:] for extension in IMAGE_EXTENSIONS)
-            yield _Wildcard(".*", rf"\.(?i:{known})")
+            yield _Wildcard(".*", _EXTENSION.pattern)
         else:
             yield _Wildcard("*", "[^/]*")
     if end < len(text):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from medical_images.spec import (
+from medical_images.spec_parts import (
     BoxesFeature,
     ClassFeature,
     Feature,
@@ -73,14 +73,16 @@ def parse_feature(name: str, feature: Feature, rows: pd.DataFrame) -> Parsed:
     if isinstance(feature, BoxesFeature):
         return _parse_boxes(feature, rows)
     column = feature.columns(name)[0]
-    cells = rows[column]
-    if feature.missing:
-        cells = cells.mask(cells.isin(feature.missing), "")
+    cells = _with_missing(rows[column], feature)
     parsed = _PARSERS[type(feature)](cells, feature)
     faults = tuple(
         Fault(code, column, mask) for code, mask in parsed[1].items() if bool(mask.any())
     )
     return Parsed(parsed[0], faults)
+
+
+def _with_missing(cells: pd.Series[str], feature: Feature) -> pd.Series[str]:
+    return cells.mask(cells.isin(feature.missing), "") if feature.missing else cells
 
 
 _Result = tuple["pd.Series[Any]", Mapping[str, "pd.Series[bool]"]]
@@ -129,7 +131,7 @@ def _parse_int(cells: pd.Series[str], feature: IntFeature) -> _Result:
     default = feature.missing_as or 0
     digits = cells.mask(missing | invalid, str(default)).str.replace(r"\.0*$", "", regex=True)
     values = digits.astype("int64")
-    outside = _outside(values.mask(missing | invalid), feature.min, feature.max)
+    outside = _outside(values, feature.min, feature.max) & ~missing & ~invalid
     return values, {
         "value_missing": missing & (feature.missing_as is None),
         "value_invalid": invalid,
@@ -166,7 +168,7 @@ def _outside(values: pd.Series[Any], least: float | None, largest: float | None)
 
 def _parse_boxes(feature: BoxesFeature, rows: pd.DataFrame) -> Parsed:
     """Parses corners; whether a box lies in its image is checked where sizes are known."""
-    cells = [rows[name] for name in feature.columns_]
+    cells = [_with_missing(rows[name], feature) for name in feature.columns_]
     none = pd.concat([cell == "" for cell in cells], axis=1).all(axis=1)
     numbers = [pd.to_numeric(cell.mask(cell == ""), errors="coerce") for cell in cells]
     faults = []
@@ -183,7 +185,7 @@ def _parse_boxes(feature: BoxesFeature, rows: pd.DataFrame) -> Parsed:
     labels: pd.Series[Any] = pd.Series("", index=rows.index, dtype="object")
     if feature.label is not None:
         vocabulary = ClassFeature(type="class", values=feature.values, rename=feature.rename)
-        labels, masks = _parse_class(rows[feature.label], vocabulary)
+        labels, masks = _parse_class(_with_missing(rows[feature.label], feature), vocabulary)
         faults += [Fault(code, feature.label, mask & ~none) for code, mask in masks.items()]
     boxes = [
         None if empty else box for empty, *box in zip(none, x1, y1, x2, y2, labels, strict=True)

@@ -79,9 +79,19 @@ class _Builder:
         self.name = name
         self.places: dict[Path, tuple[int, int]] = {}
         self.problems: list[Problem] = []
+        self._open: list[yaml.Node] = []  # the nodes around the one that is built
 
     def build(self, node: yaml.Node, path: Path) -> Any:
+        if any(node is outer for outer in self._open):
+            self._problem(node, "an alias stands inside what it refers to")
+            return None
         self._note(path, node)
+        self._open.append(node)
+        value = self._value(node, path)
+        self._open.pop()
+        return value
+
+    def _value(self, node: yaml.Node, path: Path) -> Any:
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -94,11 +104,14 @@ class _Builder:
             key = str(key_node.value)
             here = (*path, key)
             if key in result:
-                where = f"{self.name}:{key_node.start_mark.line + 1}"
-                self.problems.append(Problem(where=where, what=f"the key '{key}' stands twice"))
+                self._problem(key_node, f"the key '{key}' stands twice")
             result[key] = self.build(value_node, here)
             self._note(here, key_node)
         return result
 
     def _note(self, path: Path, node: yaml.Node) -> None:
         self.places[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
+
+    def _problem(self, node: yaml.Node, what: str) -> None:
+        where = f"{self.name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
+        self.problems.append(Problem(where=where, what=what))

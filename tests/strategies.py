@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from medical_images.rejects import RejectLog
@@ -11,6 +12,9 @@ from medical_images.spec import CorpusSpec
 from medical_images.tables import LINE, TABLE, Rows
 
 Row = Mapping[str, str]
+# For properties that read files or join tables: fewer examples, and no limit of time for each.
+FEW = settings(max_examples=40, deadline=None)
+MANY = settings(max_examples=100, deadline=None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,12 +48,12 @@ def files_of(
     size: tuple[int, int] = (10, 10),
 ) -> pd.DataFrame:
     """The files as `list_images` returns them, but in the order given."""
-    paths = [path for path in paths if any(t.file_key(path) for t in spec.images.templates)]
+    paths = [path for path in paths if any(t.file_keys(path) for t in spec.images.templates)]
     frame = pd.DataFrame({"path": pd.Series(paths, dtype="object")})
     frame["num_bytes"] = range(len(paths))
     frame["escapes"] = [path in escaping for path in paths]
     for number, template in enumerate(spec.images.templates):
-        keys = [template.file_key(path) for path in paths]
+        keys = [tuple(sorted(template.file_keys(path))) for path in paths]
         frame[f"key_{number}"] = pd.Series(keys, index=frame.index, dtype="object")
     frame["width"], frame["height"] = size
     return frame

@@ -10,15 +10,15 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from PIL import Image
-from strategies import SmallCorpus, box_corpora, corpora, files_of, rows_of
+from strategies import FEW, SmallCorpus, box_corpora, corpora, files_of, rows_of
 
 from medical_images.errors import CorpusError, RejectedError, SpecError
 from medical_images.images import list_images
 from medical_images.join import GROUP_SEPARATOR, Joined, check_rejects, join_images
-from medical_images.rejects import CODES
+from medical_images.rejects import CODES, RejectLog
 from medical_images.spec import CorpusSpec, load_spec
 from medical_images.tables import read_rows
 
@@ -161,7 +161,7 @@ CASES = {
     "column cut out of another": (
         _spec(more="derive: {patient: {from: visit, pattern: '^([a-z]+)'}}\n"),
         "id visit dx\n1 p1 nv\n2 22 nv\n3 - nv", [ONE, TWO, THREE], [ONE, THREE],
-        [("rejected", "derive_no_match", 3)]),
+        [("rejected", "derive_no_match", 3), ("reported", "image_unreferenced", TWO)]),
     "column cut out of another, if it can be": (
         _spec(more="derive: {patient: {from: visit, pattern: '[a-z]+', optional: true}}\n"),
         "id visit dx\n1 p1 nv\n2 22 nv", [ONE, TWO], [ONE, TWO], []),
@@ -175,7 +175,8 @@ CASES = {
               "[{path: data.csv}, {path: data.csv, rename: {patient: sign, dx: dy},"
               " join: {on: {patient: id}, cardinality: many_to_one}}]"),
         "id patient dx\n1 2 nv\n2 9 nv", [ONE, TWO], [ONE],
-        [("rejected", "join_unmatched", 3), ("reported", "join_unmatched", 2)]),
+        [("rejected", "join_unmatched", 3), ("reported", "join_unmatched", 2),
+         ("reported", "image_unreferenced", TWO)]),
     "box without width": (
         BOX_SPEC, "id x1 y1 x2 y2\n1 3 1 3 2\n2 1 1 2 2", [ONE, TWO], [TWO],
         [("rejected", "box_degenerate", 2)]),
@@ -200,7 +201,7 @@ def test_rows_and_files_end_where_they_belong(tmp_path, name):
     joined, _ = _join(_write(tmp_path, spec, table, images))
     assert joined.records["path"].tolist() == records
     found = _entries(joined)
-    if name.startswith("two files") or name == "two templates fit two files":
+    if ("rejected", "image_ambiguous", 2) in log:  # their files have a test of their own
         found = [entry for entry in found if entry[0] != "reported"]
     assert found == sorted(log, key=str)
     assert joined.num_rows == len(table.splitlines()) - 1
@@ -525,7 +526,7 @@ def test_refusal_tells_codes_lines_and_what_is_allowed(tmp_path):
     with pytest.raises(RejectedError) as caught:
         check_rejects(joined, spec, epilog="Listed in a file.")
     message = str(caught.value)
-    assert "4 of 4 rows rejected" in message
+    assert "4 of 4 rows and files rejected" in message
     assert "2 rows (lines 2, 3); found 'nw' (allowed: nv, mel)" in message
     assert "label_missing" in message
     assert "image_missing" in message
@@ -567,17 +568,17 @@ def test_rejects_file_is_read_by_its_owner_only_and_holds_odd_names(tmp_path):
 PATIENT, IMAGE = "PATIENT-4711", "IMAGE-0815"
 
 
-@pytest.mark.parametrize("images", [[], [f"img/a/{IMAGE}.png", f"img/b/{IMAGE}.png"]], ids=len)
+@pytest.mark.parametrize("folders", ["", "a", "ab"], ids=["none", "one", "two"])
 @pytest.mark.parametrize(
     "cells",
     ["nv", "", "nv\n{row}mel", "nv\n{row}nv\n{row}?"],
     ids=["good", "missing", "conflict", "copies"],
 )
-def test_messages_show_neither_patients_nor_image_names(tmp_path, images, cells):
+def test_messages_show_neither_patients_nor_image_names(tmp_path, folders, cells):
     row = f"{IMAGE} {PATIENT} "
     table = "id patient dx\n" + row + cells.format(row=row)
     spec = _spec("img/{id}.png", "img/*/{id}.png") + "rejects: {images_without_row: refuse}\n"
-    spec += f"derive: {{lesion: {{from: patient, pattern: {PATIENT[:3]}x}}}}\n"
+    images = [f"img/{folder}/{IMAGE}.png" for folder in folders] + [f"img/c/{IMAGE}-2.png"]
     with pytest.raises(CorpusError) as caught:
         check_rejects(*_join(_write(tmp_path, spec, table, images)))
     for message in (str(caught.value), repr(caught.value)):
@@ -587,8 +588,6 @@ def test_messages_show_neither_patients_nor_image_names(tmp_path, images, cells)
 
 @pytest.mark.parametrize("code", [code for code in CODES if code != "label_unknown"])
 def test_problem_of_every_code_shows_lines_only(code):
-    from medical_images.rejects import RejectLog
-
     entries = pd.DataFrame(
         {"table": ["t.csv"], "line": [7], "path": [f"{IMAGE}.png"], "value": [PATIENT]}
     )
@@ -673,6 +672,7 @@ def _outcomes(joined: Joined) -> dict[int, list[tuple[str, str]]]:
     return found
 
 
+@FEW
 @given(corpus=corpora(), report=st.booleans())
 def test_every_row_ends_in_exactly_one_place(corpus, report):
     rejects = {"rows_without_image": "report"} if report else {}
@@ -688,6 +688,7 @@ def test_every_row_ends_in_exactly_one_place(corpus, report):
     assert joined.num_rows == len(corpus.rows)
 
 
+@FEW
 @given(corpus=corpora())
 def test_every_file_ends_in_exactly_one_place(corpus):
     spec = CorpusSpec.from_dict(FOLDERS)
@@ -703,21 +704,24 @@ def test_every_file_ends_in_exactly_one_place(corpus):
     assert len(set(unreferenced)) == len(unreferenced)
     assert set(unreferenced).isdisjoint(records)
     assert set(unreferenced) >= set(corpus.files) - named
-    of_rows = set(entries.loc[entries.kind == "row", "path"]) - {""}
+    of_rows = entries.loc[entries.kind == "row", "path"]
+    of_rows = {path for paths in of_rows for path in paths.split(" | ")} - {""}
     assert set(records) | set(unreferenced) | of_rows == set(corpus.files)
     assert joined.num_files == len(corpus.files)
 
 
 def _comparable(joined: Joined) -> tuple[list[dict[str, Any]], list[tuple[Any, ...]]]:
-    """Records and counts of the log, without the lines of copies."""
+    """Records and counts of the log, without lines, and whichever of several files is named."""
     records = joined.records.drop(columns=["line", "num_bytes"])
+    codes = {"image_ambiguous": "", "path_escape": ""}
     counts = collections.Counter(
-        (entry.outcome, entry.code, entry.kind, entry.path)
+        (entry.outcome, codes.get(entry.code, entry.code), entry.kind)
         for entry in joined.log.entries.itertuples()
     )
     return records.astype("object").fillna("NaN").to_dict("records"), sorted(counts.items())
 
 
+@FEW
 @given(corpus=corpora(), random=st.randoms())
 def test_records_do_not_depend_on_the_order_of_rows_and_files(corpus, random):
     spec = CorpusSpec.from_dict(FOLDERS)
@@ -792,10 +796,12 @@ def _label_is_known(row: Any) -> bool:
     return row["cell"] in ("rbc", "wbc") or not any(row[name] for name in ("x1", "y1", "x2", "y2"))
 
 
+@FEW
 @given(corpus=box_corpora(), rules=_RULES, random=st.randoms())
 def test_boxes_are_those_of_the_rows_whatever_their_order(corpus, rules, random):
     known = tuple(row for row in corpus.rows if _label_is_known(row))
-    corpus = SmallCorpus(known or corpus.rows[:1], corpus.files)
+    assume(known)
+    corpus = SmallCorpus(known, corpus.files)
     spec = _box_spec(*rules)
     rows = random.sample(corpus.rows, len(corpus.rows))
     joined = join_images(rows_of(rows), files_of(corpus.files, spec), spec)
@@ -803,7 +809,13 @@ def test_boxes_are_those_of_the_rows_whatever_their_order(corpus, rules, random)
     assert found == _expected_boxes(corpus, *rules)
 
 
+_DROPPED = {"image_id": "1", "x1": "2", "y1": "2", "x2": "2", "y2": "4", "cell": "rbc"}
+_BAD = {**_DROPPED, "x2": "x"}
+
+
+@FEW
 @given(corpus=box_corpora(), rules=_RULES)
+@example(corpus=SmallCorpus((_DROPPED, _BAD), ("1.png",)), rules=("drop", "reject"))
 def test_every_row_of_boxes_ends_in_exactly_one_place(corpus, rules):
     spec = _box_spec(*rules)
     joined = join_images(rows_of(corpus.rows), files_of(corpus.files, spec), spec)

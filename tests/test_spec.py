@@ -165,8 +165,8 @@ BAD = {
     ),
     "no class at all": (
         ("values: [edema, mass]", "values: []"),
-        ":13:3 features.findings:",
-        ["at least one class"],
+        ":13:28 features.findings.values:",
+        ["at least 1 item"],
     ),
     "unknown cardinality": (
         ("cardinality: many_to_one", "cardinality: many_to_many"),
@@ -207,7 +207,7 @@ BAD = {
     "separator of two characters": (
         ("missing: [NA]", "dialect: {separator: '||'}"),
         ":4:15 tables.0.dialect.separator:",
-        ["one character"],
+        ["at most 1 character"],
     ),
     "absolute image path": (
         ('"png/{image_id}.png"', "/png/{image_id}.png"),
@@ -270,7 +270,7 @@ BAD = {
     ),
     "labels without a separator": (
         ("{type: labels, values: [edema, mass]}", "{type: labels, values: [a], separator: ''}"),
-        ":13:40 features.findings.separator:",
+        ":13:41 features.findings.separator:",
         ["separator"],
     ),
     "key that stands twice": (

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import FEW
 
 from medical_images.errors import TableError
 from medical_images.spec import load_spec
@@ -243,6 +244,7 @@ def test_problems_of_several_tables_are_told_at_once(tmp_path):
     assert places == ["a.csv line 4", "a.csv line 3", "a.csv line 2", "b.csv line 1", "c.csv"]
 
 
+@FEW
 @given(st.lists(st.tuples(*[st.text(alphabet='a1 ,"\n\ré\u0301', max_size=4)] * 2), min_size=1))
 def test_what_a_csv_writer_writes_is_read_letter_by_letter(tmp_path_factory, cells):
     folder = tmp_path_factory.mktemp("table")
@@ -427,6 +429,7 @@ def test_three_tables_are_joined_in_order(tmp_path):
 _IDS = st.lists(st.sampled_from(["1", "01", "2", "3", "4"]), unique=True, min_size=1)
 
 
+@FEW
 @given(left=_IDS, right=_IDS, keep=st.booleans())
 def test_rows_of_a_join_add_up(tmp_path_factory, left, right, keep):
     unmatched = "keep" if keep else "reject"

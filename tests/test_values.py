@@ -9,6 +9,7 @@ import pydantic
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from strategies import MANY
 
 from medical_images.spec import CorpusSpec, Feature
 from medical_images.values import Parsed, parse_feature
@@ -209,6 +210,7 @@ def test_column_at_fault_is_named():
     assert fault.mask.to_dict() == {7: False, 3: True}
 
 
+@MANY
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))
 @example([5e-324, 1.7976931348623157e308, 2.2250738585072014e-308, 0.1, 1e23, -0.0])
 def test_floats_are_read_exactly(numbers):
@@ -217,6 +219,7 @@ def test_floats_are_read_exactly(numbers):
     assert parsed.faults == ()
 
 
+@MANY
 @given(
     st.lists(st.integers(-(10**18) + 1, 10**18 - 1), min_size=1),
     st.sampled_from(["", ".", ".0", ".00"]),
@@ -230,6 +233,7 @@ def test_ints_are_read_exactly(numbers, tail):
 _WORDS = ["a", "b b", "c", "é"]
 
 
+@MANY
 @given(st.lists(st.sampled_from(_WORDS)), st.randoms())
 def test_labels_do_not_depend_on_their_order(words, random):
     feature = _feature(type="labels", values=_WORDS)
@@ -240,6 +244,7 @@ def test_labels_do_not_depend_on_their_order(words, random):
     assert parsed.faults == ()
 
 
+@MANY
 @given(st.lists(st.text(max_size=5)))
 def test_every_cell_has_a_value_or_a_code(cells):
     for keys in (SEX, FINDINGS, {"type": "float"}, {"type": "int"}, {"type": "id"}):
@@ -297,6 +302,7 @@ def test_box_is_parsed(name):
 _SIDES = st.floats(0, 1e6, allow_nan=False).filter(lambda side: side == 0 or side > 1e-3)
 
 
+@MANY
 @given(st.lists(st.tuples(_SIDES, _SIDES, _SIDES, _SIDES), min_size=1))
 def test_both_formats_of_a_box_agree(numbers):
     corners = [(x, y, x + width, y + height) for x, y, width, height in numbers]
