@@ -208,21 +208,34 @@ class _Pairs:
 
     def best_two(self, costs: FloatArray, tries: int) -> list[int]:
         """The two exchanges, one of them among the best `tries`, that together help most."""
-        low, found = 0.0, list[int]()
-        if not tries:
-            return found
         flat = costs.ravel()
         rank = min(tries, len(flat)) - 1
+        if rank < 0:
+            return []
         firsts = np.flatnonzero(flat <= np.partition(flat, rank)[rank])[: 2 * tries]
-        for first in firsts[np.isfinite(flat[firsts])]:
-            self.scales.apply(*self.types(int(first)))
-            second = self.costs()
-            best = int(second.argmin())
-            total = float(flat[first] + second.flat[best])
-            if total < low:
-                low, found = total, [int(first), best]
-            self.scales.apply(*self.types(int(first)), sign=-1)
-        return found
+        firsts = firsts[np.isfinite(flat[firsts])]
+        seconds = self._costs_after(firsts, costs).reshape(len(firsts), -1)
+        bests = seconds.argmin(axis=1)
+        totals = flat[firsts] + np.take_along_axis(seconds, bests[:, None], axis=1)[:, 0]
+        if not len(totals) or totals.min() >= 0:
+            return []
+        k = int(totals.argmin())
+        return [int(firsts[k]), int(bests[k])]
+
+    def _costs_after(self, firsts: IntArray, costs: FloatArray) -> FloatArray:
+        """float64[firsts, give, take]: what `costs` would be after each of some exchanges."""
+        scales = self.scales
+        a, b = np.divmod(firsts, len(self.take))
+        give, take = self.give[a], self.take[b]
+        change = 2 * (scales.vectors[take] - scales.vectors[give]) * scales.weights
+        seconds: FloatArray = costs + (change @ scales.vectors[self.take].T)[:, None, :]
+        seconds -= (change @ scales.vectors[self.give].T)[:, :, None]
+        # A type that the first exchange uses up is not there for the second.
+        used = np.flatnonzero((give >= 0) & (scales.left[give] == 1))
+        seconds[used, a[used], :] = np.inf
+        used = np.flatnonzero((take >= 0) & (scales.right[take] == 1))
+        seconds[used, :, b[used]] = np.inf
+        return seconds
 
 
 def polish_nodes(

@@ -68,12 +68,25 @@ def plan_corpus(loaded: LoadedSpec) -> PlannedCorpus:
     """
     spec, root = loaded.spec, loaded.root
     rows = tables.read_rows(spec, root=root, source=loaded.source) if spec.tables else None
-    files = images.list_images(root, spec.images.templates, pixel_sizes=spec.boxes is not None)
+    files = images.list_images(
+        root,
+        spec.images.templates,
+        exclude={table.path for table in spec.tables} | _own_files(loaded),
+        pixel_sizes=spec.boxes is not None,
+    )
     joined = join_images(rows, files, spec)
     rejects_path = _write_rejects(joined, loaded)
     listed = f"All of them are listed in {rejects_path}" if rejects_path else ""
     check_rejects(joined, spec, epilog=f"{listed} (personal data, readable by you only)")
     return PlannedCorpus(loaded, joined, plan_records(joined.records, spec), rejects_path)
+
+
+def _own_files(loaded: LoadedSpec) -> set[str]:
+    """Returns the spec and the list of rejects as paths relative to the root."""
+    if loaded.path is None or "://" in loaded.root + loaded.path:
+        return set()
+    own = [loaded.path, *_reject_paths(loaded)]
+    return {os.path.relpath(path, loaded.root) for path in own}
 
 
 def _write_rejects(joined: Joined, loaded: LoadedSpec) -> str | None:

@@ -89,7 +89,7 @@ def iter_metadata(records: pd.DataFrame, spec: CorpusSpec) -> Iterator[dict[str,
             boxes = zip(values, records["width"], records["height"], strict=True)
             columns.append([encode(*box) for box in boxes])
         elif isinstance(feature, LabelsFeature):
-            columns.append([list(labels) for labels in values])
+            columns.append(values.tolist())
         else:
             columns.append(values.tolist())
     names = list(spec.features)

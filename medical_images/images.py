@@ -7,7 +7,7 @@ import functools
 import operator
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent import futures
 
 import numpy as np
@@ -35,7 +35,11 @@ class ImageFile:
 
 
 def list_images(
-    root: str, templates: Sequence[PathTemplate], *, pixel_sizes: bool = False
+    root: str,
+    templates: Sequence[PathTemplate],
+    *,
+    exclude: Collection[str] = (),
+    pixel_sizes: bool = False,
 ) -> pd.DataFrame:
     """Lists the image files that path templates can name.
 
@@ -44,6 +48,7 @@ def list_images(
     Args:
       root: The corpus root, local or remote.
       templates: The path templates.
+      exclude: Paths below the root that are no images, such as those of the tables.
       pixel_sizes: Whether to read each file's header for its size in pixels.
 
     Returns:
@@ -72,7 +77,8 @@ def list_images(
     ]
     if problems:
         raise SpecError(problems, headline="The images cannot be listed")
-    files = [file for folder in folders for file in _walk(base, folder)]
+    found = (file for folder in folders for file in _walk(base, folder))
+    files = [file for file in found if file.path not in exclude]
     frame = pd.DataFrame(
         {
             "path": pd.Series([file.path for file in files], dtype="object"),

@@ -6,7 +6,6 @@ process, no worker holds a shard in memory, and writing it again does no harm.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import os
@@ -19,11 +18,12 @@ import numpy as np
 import pandas as pd
 import tensorflow_datasets as tfds
 from etils import epath
-from tensorflow_datasets.core import example_serializer, file_adapters
+from tensorflow_datasets.core import file_adapters
 
 from medical_images.errors import BuildError
-from medical_images.features import iter_metadata, metadata_features
-from medical_images.spec import IMAGE_FEATURE, CorpusSpec
+from medical_images.examples import ExampleEncoder
+from medical_images.features import iter_metadata
+from medical_images.spec import CorpusSpec
 
 MIN_SHARD_BYTES = 64 << 20
 MAX_SHARD_BYTES = 1 << 30
@@ -178,7 +178,7 @@ def read_image(record: Any, root: str) -> bytes:
       BuildError: The file cannot be read, or is no image that TFDS can decode.
     """
     try:
-        data: bytes = epath.Path(os.path.join(root, record.path)).read_bytes()
+        data = _read(os.path.join(root, record.path))
     except OSError as error:
         reason = type(error).__name__
         raise BuildError(f"{_place(record)}: its image cannot be read ({reason})") from None
@@ -189,6 +189,13 @@ def read_image(record: Any, root: str) -> bytes:
 
 
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")
+
+
+def _read(path: str) -> bytes:
+    if "://" in path:
+        return bytes(epath.Path(path).read_bytes())
+    with open(path, "rb", buffering=0) as file:
+        return file.read()
 
 
 def _place(record: Any) -> str:
@@ -214,48 +221,16 @@ class _Counter:
 
 def _serialised(task: ShardTask) -> Iterator[tuple[bytes, bytes]]:
     """Yields each example as a serialised `tf.train.Example`, in two parts: all else, the image."""
-    features = metadata_features(task.spec)
-    serializer = example_serializer.ExampleSerializer(features.get_serialized_info())
+    encoder = ExampleEncoder(task.spec)
     metadata = iter_metadata(task.records, task.spec)
     for record, example in zip(task.records.itertuples(index=False), metadata, strict=True):
         image = read_image(record, task.root)
-        proto = serializer.get_tf_example(features.encode_example(example))
-        # Without `deterministic` the order of the map differs from process to process.
-        entries = proto.features.SerializeToString(deterministic=True)
-        yield _example_prefix(entries, len(image)), image
-
-
-_BYTES_KEY = b"\x0a"  # field 1, length-delimited: `Example.features`, map keys, list values
-_BYTES_VALUE = b"\x12"  # field 2, length-delimited: map values
-
-
-def _example_prefix(entries: bytes, num_image_bytes: int) -> bytes:
-    """Returns the bytes of an Example up to its image's, so that these need not be copied.
-
-    The layout is protocol buffers' wire format of `Example { features { feature { map } } }`; the
-    image's map entry is put last.
-    """
-    value = _BYTES_KEY + _varint(num_image_bytes)
-    feature = _BYTES_KEY + _varint(len(value) + num_image_bytes) + value
-    name = IMAGE_FEATURE.encode()
-    key = _BYTES_KEY + _varint(len(name)) + name
-    entry = key + _BYTES_VALUE + _varint(len(feature) + num_image_bytes) + feature
-    last = _BYTES_KEY + _varint(len(entry) + num_image_bytes) + entry
-    size = len(entries) + len(last) + num_image_bytes
-    return _BYTES_KEY + _varint(size) + entries + last
-
-
-def _varint(number: int) -> bytes:
-    groups = []
-    while number > 0x7F:
-        groups.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*groups, number])
+        yield encoder.prefix(example, len(image)), image
 
 
 def _write_tfrecord(path: os.PathLike[str], records: Iterable[Sequence[bytes]]) -> None:
     """Writes the TFRecord format: length, its checksum, the record, its checksum."""
-    with contextlib.closing(epath.Path(path).open("wb")) as file:
+    with epath.Path(path).open("wb") as file:
         for parts in records:
             length = struct.pack("<Q", sum(map(len, parts)))
             checksum = 0

@@ -128,7 +128,10 @@ class PathTemplate:
 
         There are several where wildcards can stand for more or for less of the path.
         """
-        return self._keys_from(_normal(path), 0, 0, {})
+        path = _normal(path)
+        if not any(isinstance(part, _Wildcard) for part in self.parts):
+            return frozenset({path} if self._plain_pattern.fullmatch(path) else ())
+        return self._keys_from(path, 0, 0, {})
 
     def _keys_from(
         self, path: str, number: int, begin: int, known: dict[tuple[int, int], frozenset[str]]
@@ -157,6 +160,13 @@ class PathTemplate:
         if match is None:
             return None
         return {name: match[f"c{number}"] for number, name in enumerate(self.columns)}
+
+    @functools.cached_property
+    def _plain_pattern(self) -> re.Pattern[str]:
+        return re.compile(
+            "".join(".+" if isinstance(p, _Column) else re.escape(p.text) for p in self.parts),
+            re.DOTALL,
+        )
 
     @functools.cached_property
     def _capturing_pattern(self) -> re.Pattern[str]:

@@ -113,6 +113,7 @@ def _parse_labels(cells: pd.Series[str], feature: LabelsFeature) -> _Result:
 def _parse_float(cells: pd.Series[str], feature: FloatFeature) -> _Result:
     missing = cells == ""
     values = pd.to_numeric(cells.mask(missing), errors="coerce").astype("float64")
+    values = values + 0.0  # one zero: -0.0 would be another value with the same meaning
     invalid = values.isna() & ~missing
     infinite = pd.Series(np.isinf(values), index=cells.index)
     if feature.infinite == "missing":

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from strategies import FEW, SmallCorpus, box_corpora, corpora, files_of, rows_of
 
+from medical_images.corpus import plan_corpus
 from medical_images.errors import CorpusError, RejectedError, SpecError
 from medical_images.images import list_images
 from medical_images.join import GROUP_SEPARATOR, Joined, check_rejects, join_images
@@ -826,3 +827,15 @@ def test_every_row_of_boxes_ends_in_exactly_one_place(corpus, rules):
     for line, row in enumerate(corpus.rows, start=2):
         assert line in logged or f"{row['image_id']}.png" in written
     assert joined.num_rows == len(corpus.rows)
+
+
+def test_tables_and_spec_and_rejects_are_no_images(tmp_path):
+    spec = _spec("img/{id}.png", "**/{file}", more="splits: {train: 1}\n")
+    path = _write(tmp_path, spec, "file patient dx\n1.png p nv\n1.png p nv", [ONE, TWO])
+    for _ in range(2):  # the first leaves a list of rejects beside the spec
+        joined = plan_corpus(load_spec(path)).joined
+        assert joined.num_files == 2
+        assert joined.log.counts() == {
+            "excluded": {"duplicate_row": 1},
+            "reported": {"image_unreferenced": 1},
+        }

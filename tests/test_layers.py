@@ -20,6 +20,7 @@ LAYERS = [
     {"plan"},
     {"certification"},
     {"corpus", "features"},
+    {"examples"},
     {"shards"},
     {"local_engine", "beam_pipeline", "dataset_index"},
     {"medical_images_dataset_builder", "transforms"},

@@ -1,0 +1,81 @@
+"""Examples as bytes: serialised `tf.train.Example`s around image bytes that are not copied.
+
+An Example is a map {feature: list of values}. In protocol buffers' wire format a map is a sequence
+of entries, so an Example is the entries of its features one after the other, and each of these can
+be made alone. All but the image's are made by TFDS's own serialiser, and entries of equal values
+only once; the image's is a few bytes put before the file's own.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core import example_serializer
+
+from medical_images.features import metadata_features
+from medical_images.spec import IMAGE_FEATURE, CorpusSpec
+
+_REMEMBERED = 1 << 14  # entries of equal values, a feature
+# Tags of length-delimited fields: `Example.features`, a map's entries, an entry's key and a list's
+# values all have number 1; an entry's value has number 2.
+_FIELD_1, _FIELD_2 = b"\x0a", b"\x12"
+
+
+class ExampleEncoder:
+    """Serialises examples of one spec.
+
+    Args:
+      spec: The features.
+    """
+
+    def __init__(self, spec: CorpusSpec) -> None:
+        features = metadata_features(spec)
+        # By name, so that bytes do not depend on the order in the spec.
+        self._entries = {name: _entry_maker(name, features[name]) for name in sorted(features)}
+
+    def prefix(self, example: Mapping[str, Any], num_image_bytes: int) -> bytes:
+        """Returns a serialised Example up to the bytes of its image, which end it.
+
+        Args:
+          example: All features but the image, ready for TFDS's `encode_example`.
+          num_image_bytes: The size of the image file.
+        """
+        entries = b"".join(make(example[name]) for name, make in self._entries.items())
+        last = _image_entry(num_image_bytes)
+        size = len(entries) + len(last) + num_image_bytes
+        return _FIELD_1 + _varint(size) + entries + last
+
+
+def _entry_maker(name: str, connector: tfds.features.FeatureConnector) -> Callable[[Any], bytes]:
+    features = tfds.features.FeaturesDict({name: connector})
+    serializer = example_serializer.ExampleSerializer(features.get_serialized_info())
+
+    def make(value: Any) -> bytes:
+        proto = serializer.get_tf_example(features.encode_example({name: value}))
+        # Without `deterministic` the order of a map differs from process to process.
+        return bytes(proto.features.SerializeToString(deterministic=True))
+
+    remembering = functools.lru_cache(_REMEMBERED)(make)
+    return lambda value: make(value) if isinstance(value, dict) else remembering(value)
+
+
+@functools.lru_cache(1 << 14)
+def _image_entry(num_image_bytes: int) -> bytes:
+    """Returns the map entry of the image up to its bytes."""
+    value = _FIELD_1 + _varint(num_image_bytes)  # of the list
+    feature = _FIELD_1 + _varint(len(value) + num_image_bytes) + value
+    name = IMAGE_FEATURE.encode()
+    key = _FIELD_1 + _varint(len(name)) + name
+    entry = key + _FIELD_2 + _varint(len(feature) + num_image_bytes) + feature
+    return _FIELD_1 + _varint(len(entry) + num_image_bytes) + entry
+
+
+def _varint(number: int) -> bytes:
+    groups = []
+    while number > 0x7F:
+        groups.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*groups, number])
