@@ -191,25 +191,19 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         self, plan: Plan, download_config: tfds.download.DownloadConfig, engine: str
     ) -> None:
         loaded = self._plan().loaded
-        tasks: dict[str, list[shards.ShardTask]] = {}
-        for name, records in plan.splits.items():
-            bounds = shards.plan_shards(
-                shards.estimate_sizes(records, loaded.spec),
+        tasks = {
+            name: shards.plan_tasks(
+                records,
+                spec=loaded.spec,
+                root=loaded.root,
+                file_format=self.info.file_format.value,
+                template=self._get_filename_template(split_name=name),
                 num_shards=download_config.num_shards,
                 min_bytes=download_config.min_shard_size,
                 max_bytes=download_config.max_shard_size,
             )
-            template = self._get_filename_template(split_name=name)
-            tasks[name] = [
-                shards.ShardTask(
-                    path=str(template.sharded_filepath(shard_index=k, num_shards=len(bounds))),
-                    file_format=self.info.file_format.value,
-                    spec=loaded.spec,
-                    root=loaded.root,
-                    records=records.iloc[begin:end],
-                )
-                for k, (begin, end) in enumerate(bounds)
-            ]
+            for name, records in plan.splits.items()
+        }
         flat = [task for split_tasks in tasks.values() for task in split_tasks]
         results = iter(self._run(flat, engine, download_config))
         infos = []

@@ -137,6 +137,47 @@ def _even_edges(ends: np.ndarray, number: int) -> np.ndarray:
     return np.unique(np.concatenate([[0], nearer + 1, [len(ends)]]))
 
 
+def plan_tasks(
+    records: pd.DataFrame,
+    *,
+    spec: CorpusSpec,
+    root: str,
+    file_format: str,
+    template: Any,
+    num_shards: int | None,
+    min_bytes: int,
+    max_bytes: int,
+) -> list[ShardTask]:
+    """Plans the shards of one split.
+
+    Args:
+      records: The split's records in written order.
+      spec: The features.
+      root: The corpus root.
+      file_format: TFDS's name of the format.
+      template: TFDS's `ShardedFileTemplate` of the split.
+      num_shards: See `plan_shards`; a split of fewer records has as many shards as records.
+      min_bytes: See `plan_shards`.
+      max_bytes: See `plan_shards`.
+    """
+    bounds = plan_shards(
+        estimate_sizes(records, spec),
+        num_shards=min(num_shards, len(records)) if num_shards else None,
+        min_bytes=min_bytes,
+        max_bytes=max_bytes,
+    )
+    return [
+        ShardTask(
+            path=str(template.sharded_filepath(shard_index=number, num_shards=len(bounds))),
+            file_format=file_format,
+            spec=spec,
+            root=root,
+            records=records.iloc[begin:end],
+        )
+        for number, (begin, end) in enumerate(bounds)
+    ]
+
+
 def write_shard(task: ShardTask, *, advance: Callable[[int], None] | None = None) -> ShardResult:
     """Writes one shard under a temporary name, then renames it.
 

@@ -218,3 +218,14 @@ def test_a_config_of_an_unknown_engine_is_refused():
 def test_beam_without_a_runner_is_refused(phantom_corpus, tmp_path):
     with pytest.raises(ValueError, match="needs a runner"):
         build(phantom_corpus, tmp_path, engine="beam")
+
+
+def test_a_split_of_few_records_has_no_more_shards_than_these(tmp_path):
+    spec = mi.write_phantom(tmp_path / "corpus", num_images=40, height=8, width=8)
+    builder = build(str(spec), tmp_path / "data", num_shards=10)
+    assert {name: split.num_shards for name, split in builder.info.splits.items()} == {
+        "train": 10,
+        "validation": 4,
+        "test": 4,
+    }
+    assert sum(split.num_examples for split in builder.info.splits.values()) == 40
