@@ -33,6 +33,7 @@ def certify(plan: Plan, spec: CorpusSpec) -> dict[str, Any]:
     Returns:
       A dictionary of plain values:
         images, groups: {split: count};
+        images_without_group: {split: count} of images whose group is blank, each a group alone;
         requested: {split: share};
         group_overlap: groups that stand in more than one split (0);
         labels: {feature: {class: {split: images}}} of the `stratify` features;
@@ -64,6 +65,10 @@ def certify(plan: Plan, spec: CorpusSpec) -> dict[str, Any]:
         "requested": {name: str(spec.splits[name]) for name in names},
         "images": {name: int(size) for name, size in zip(names, sizes, strict=True)},
         "groups": {name: len(ids) for name, ids in groups.items()},
+        "images_without_group": {
+            name: int((records["group"] == "").sum()) if spec.group else 0
+            for name, records in plan.splits.items()
+        },
         "group_overlap": sum(map(len, groups.values())) - len(set().union(*groups.values())),
         "labels": table,
         "largest_deviation": round(float(deviation.max()), 6),

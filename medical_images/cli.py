@@ -78,34 +78,36 @@ def build(
 ) -> None:
     """Build the corpus that the file SPEC describes.
 
-    The same as `tfds build medical_images --config '{"spec": SPEC}'`. All that is wrong with the
-    corpus is told at once, before anything is written; the exit status is then 2.
+    The same as `tfds build medical_images --imports medical_images --config '{"spec": SPEC}'`.
+    All that is wrong with spec, tables and file names is told at once, before anything is written;
+    the exit status is then 2. An image that turns out unusable while it is written stops the build
+    with exit status 1; a dataset built before is then kept.
     """
-    import tensorflow_datasets as tfds
-
     from medical_images.medical_images_dataset_builder import Builder, MedicalImagesConfig
+    from medical_images.overwriting import set_aside
 
     config = MedicalImagesConfig(name=name or "", spec=spec, root=root, num_workers=workers)
-    builder = Builder(config=config, data_dir=data_dir, file_format=file_format)
+    builder = Builder(config=config, data_dir=data_dir)
     if builder.is_prepared() and not overwrite:
+        builder.download_and_prepare()  # refuses a spec that has changed since
         click.echo(f"{builder.data_dir} is built already; --overwrite builds it anew")
         return
-    modes = tfds.download.GenerateMode
-    mode = modes.REUSE_CACHE_IF_EXISTS if overwrite else modes.REUSE_DATASET_IF_EXISTS
-    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(download_mode=mode))
+    with set_aside(builder.data_path):  # a builder that sees the old dataset keeps its format
+        builder = Builder(config=config, data_dir=data_dir, file_format=file_format)
+        builder.download_and_prepare()
     click.echo(f"tfds.load('{builder.name}/{config.name}')  # from {builder.data_dir_root}")
 
 
 def main() -> None:
     """Runs the command line; a refused corpus exits with status 2."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from medical_images.errors import CorpusError
+    from medical_images.errors import BuildError, CorpusError
 
     try:
         cli()
-    except CorpusError as error:
+    except (CorpusError, BuildError) as error:
         click.echo(error, err=True)
-        sys.exit(2)
+        sys.exit(2 if isinstance(error, CorpusError) else 1)
 
 
 if __name__ == "__main__":

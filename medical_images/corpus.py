@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 from typing import Any
 
-from etils import epath
-
 from medical_images import certification, images, tables
-from medical_images.errors import CorpusError
+from medical_images.errors import Problem, SpecError
 from medical_images.join import Joined, check_rejects, join_images
+from medical_images.paths import absolute
 from medical_images.plan import Plan, plan_records
-from medical_images.spec import LoadedSpec
+from medical_images.rejects import refuse_foreign
+from medical_images.spec import CorpusSpec, LoadedSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +36,7 @@ class PlannedCorpus:
         """Returns what the dataset says of itself: class counts, certificate, rejects."""
         spec = self.loaded.spec
         return {
+            "spec_sha256": spec_digest(spec),
             "class_counts": certification.class_counts(plan, spec),
             "certificate": certification.certify(plan, spec),
             "rejects": self.joined.log.counts(),
@@ -57,6 +59,11 @@ class PlannedCorpus:
         return "\n".join(lines)
 
 
+def spec_digest(spec: CorpusSpec) -> str:
+    """Returns a hash of all of a spec that decides what is written."""
+    return hashlib.sha256(spec.model_dump_json(exclude={"root", "rejects"}).encode()).hexdigest()
+
+
 def plan_corpus(loaded: LoadedSpec) -> PlannedCorpus:
     """Reads tables and lists images, joins them, and plans splits and order.
 
@@ -76,9 +83,14 @@ def plan_corpus(loaded: LoadedSpec) -> PlannedCorpus:
     )
     joined = join_images(rows, files, spec)
     rejects_path = _write_rejects(joined, loaded)
-    listed = f"All of them are listed in {rejects_path}" if rejects_path else ""
-    check_rejects(joined, spec, epilog=f"{listed} (personal data, readable by you only)")
+    check_rejects(joined, spec, epilog=_where_listed(rejects_path))
     return PlannedCorpus(loaded, joined, plan_records(joined.records, spec), rejects_path)
+
+
+def _where_listed(rejects_path: str | None) -> str:
+    if rejects_path is None:
+        return "No list of them could be written; name a file for it: `rejects: {file: ...}`"
+    return f"All of them are listed in {rejects_path} (personal data, readable by you only)"
 
 
 def _own_files(loaded: LoadedSpec) -> set[str]:
@@ -90,21 +102,35 @@ def _own_files(loaded: LoadedSpec) -> set[str]:
 
 
 def _write_rejects(joined: Joined, loaded: LoadedSpec) -> str | None:
-    """Lists rejects beside the spec, or in the user's state folder where that is read-only."""
-    for path in _reject_paths(loaded):
+    """Lists rejects beside the spec, or in the user's state folder where that is read-only.
+
+    Returns:
+      Where they are listed; None if there are none, or if no place can be written.
+    """
+    paths = _reject_paths(loaded)
+    if loaded.spec.rejects.file is not None:
+        _refuse_foreign_rejects(paths[0], loaded)
+    for path in paths:
         try:
             if joined.log.entries.empty:
+                refuse_foreign(path)
                 if os.path.isfile(path):
                     os.remove(path)  # of an earlier build; it would no longer be true
-                return None
-            os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+                continue
+            os.makedirs(os.path.dirname(path), exist_ok=True)
             joined.log.write(path)
         except OSError:
             continue
         return path
-    if joined.log.entries.empty:
-        return None
-    raise CorpusError([], headline="The rejects file cannot be written; name one: `rejects: file:`")
+    return None
+
+
+def _refuse_foreign_rejects(path: str, loaded: LoadedSpec) -> None:
+    try:
+        refuse_foreign(path)
+    except OSError as error:
+        where = loaded.source.where(("rejects", "file"))
+        raise SpecError([Problem(where=where, what=str(error))]) from None
 
 
 def _reject_paths(loaded: LoadedSpec) -> list[str]:
@@ -113,6 +139,6 @@ def _reject_paths(loaded: LoadedSpec) -> list[str]:
     state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     fallback = os.path.join(state, "medical_images", name)
     if loaded.path is None or "://" in loaded.path:
-        return [named or fallback]
-    folder = epath.Path(loaded.path).parent
-    return [os.fspath(folder / (named or name)), *([] if named else [fallback])]
+        return [absolute(named) if named else fallback]
+    beside = os.path.join(os.path.dirname(loaded.path), os.path.expanduser(named or name))
+    return [beside] if named else [beside, fallback]

@@ -101,13 +101,13 @@ class ClassCounts(dict[str, int]):
 
     Attributes:
       feature: The class or labels feature counted.
-      split: The slice counted, in TFDS's notation.
+      splits: The splits that the slice is of.
     """
 
-    def __init__(self, counts: Mapping[str, int], *, feature: str, split: str) -> None:
+    def __init__(self, counts: Mapping[str, int], *, feature: str, splits: tuple[str, ...]) -> None:
         super().__init__(counts)
         self.feature = feature
-        self.split = split
+        self.splits = splits
 
 
 def class_counts(
@@ -139,10 +139,11 @@ def class_counts(
     if feature not in classes:
         raise ValueError(f"'{feature}' is no feature of classes; {nearest(feature, classes)}")
     counts = index(builder, split)[feature].explode().value_counts()
+    splits = tuple(dict.fromkeys(name for name, _, _ in _absolute(builder, split)))
     return ClassCounts(
         {name: int(counts.get(name, 0)) for name in classes[feature]},
         feature=feature,
-        split=str(split),
+        splits=splits,
     )
 
 

@@ -23,13 +23,16 @@ from medical_images.spec import (
     BoxesFeature,
     ClassFeature,
     CorpusSpec,
+    IdFeature,
     LabelsFeature,
 )
 from medical_images.tables import LINE, TABLE, Rows, frame_of_paths
+from medical_images.template import IMAGE_EXTENSIONS
 from medical_images.values import parse_feature
 
 GROUP_SEPARATOR = "\x1f"
 # The rows' own columns keep their names; no header can hold the NUL that sets ours apart.
+_OTHER_FORMATS = tuple(set(IMAGE_EXTENSIONS) - {".jpg", ".jpeg", ".png"})
 PATH, NUM_BYTES, WIDTH, HEIGHT = "\0path", "\0num_bytes", "\0width", "\0height"
 
 
@@ -68,13 +71,21 @@ def join_images(rows: Rows | None, files: pd.DataFrame, spec: CorpusSpec) -> Joi
     Returns:
       The records and the log; nothing is raised for bad rows, see `check_rejects`.
     """
+    is_named = files["path"].map(_is_utf8).astype(bool)
+    named = files[is_named]
     if rows is None:
-        rows = _rows_of_files(files, spec)
-    sieve = _Sieve(rows.frame, rows.log)
+        rows = _rows_of_files(named, spec)
+    log = rows.log.adding(
+        outcome="rejected", code="bad_name", kind="file", entries=files.loc[~is_named, ["path"]]
+    )
+    sieve = _Sieve(rows.frame, log)
     late = spec.derived_from_path
     _derive(sieve, spec, [name for name in spec.derive if name not in late])
-    _match_files(sieve, files, spec)
-    _add_file_facts(sieve, files)
+    _match_files(sieve, named, spec)
+    _add_file_facts(sieve, named)
+    sieve.remove(sieve.frame[NUM_BYTES] == 0, "image_empty")
+    is_other = [path.lower().endswith(_OTHER_FORMATS) for path in sieve.frame[PATH]]
+    sieve.remove(pd.Series(is_other, index=sieve.frame.index, dtype="bool"), "image_format")
     _derive(sieve, spec, [name for name in spec.derive if name in late])
     _drop_copies(sieve, spec)
     _parse_features(sieve, spec)
@@ -115,12 +126,23 @@ def check_rejects(joined: Joined, spec: CorpusSpec, *, epilog: str = "") -> None
         if isinstance(feature, ClassFeature | LabelsFeature | BoxesFeature) and feature.values
         for column in feature.columns(name)
     }
-    problems = log.problems(allowed=allowed)
+    ids = {column for place, column in spec.columns_used() if place[0] in ("group", "images")}
+    ids |= {
+        column
+        for name, feature in spec.features.items()
+        if isinstance(feature, IdFeature)
+        for column in feature.columns(name)
+    }
+    problems = log.problems(allowed=allowed, private=ids)
     if not problems:
         problems.append(Problem(where="images", what="no image is left to write"))
     share = f"{num_rejected} of {num_all} rows and files rejected"
     headline = f"The corpus is refused ({share}; max_fraction accepts {rules.max_fraction:g})"
     raise RejectedError(problems, headline=headline, epilog=epilog)
+
+
+def _is_utf8(path: str) -> bool:
+    return path.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in path)
 
 
 class _Sieve:
@@ -324,7 +346,7 @@ def _records(rows: pd.DataFrame, spec: CorpusSpec) -> pd.DataFrame:
     parts = [rows[column].astype("str") for column in spec.group]
     group = pd.Series("", index=rows.index, dtype="str")
     if parts:
-        blank = functools.reduce(operator.or_, [part == "" for part in parts])
+        blank = functools.reduce(operator.and_, [part == "" for part in parts])
         group = functools.reduce(lambda a, b: a + GROUP_SEPARATOR + b, parts).mask(blank, "")
     names = {PATH: "path", NUM_BYTES: "num_bytes", TABLE: "table", LINE: "line"}
     names |= {WIDTH: "width", HEIGHT: "height"} if spec.boxes else {}

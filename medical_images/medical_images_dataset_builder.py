@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -17,9 +18,11 @@ from tensorflow_datasets.core.utils import py_utils
 
 from medical_images import corpus, dataset_index, features, local_engine, phantom, shards
 from medical_images.errors import BuildError, CorpusError, Problem, SpecError
+from medical_images.overwriting import set_aside
 from medical_images.plan import Plan
 from medical_images.spec import (
     IMAGE_FEATURE,
+    NAME_PATTERN,
     ClassFeature,
     CorpusSpec,
     LabelsFeature,
@@ -63,6 +66,9 @@ class MedicalImagesConfig(tfds.core.BuilderConfig):
         if self.loaded is not None:
             made = self.loaded.spec
             self.name = self.name or made.name
+            if not re.fullmatch(NAME_PATTERN, self.name):
+                what = f"'{self.name}' is no name of a config: letters, digits, _, . and - only"
+                raise SpecError([Problem(where="config", what=what)])
             if self.name == _PHANTOM:
                 what = f"the name '{_PHANTOM}' is taken by the built-in corpus; choose another"
                 where = self.loaded.source.where(("name",))
@@ -84,7 +90,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "Describe your corpus in a corpus.yaml and pass it as the config:"
-        ' --config \'{"name": "mine", "spec": "corpus.yaml"}\''
+        ' --imports medical_images --config \'{"name": "mine", "spec": "corpus.yaml"}\''
     )
 
     # What the first phase of a build found; only there while one runs.
@@ -113,23 +119,35 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def download_and_prepare(self, **kwargs: Any) -> None:
         """Builds the dataset; see TFDS.
 
-        The corpus is read, checked and planned before TFDS makes, or deletes, anything.
+        The corpus is read, checked and planned before TFDS makes, or deletes, anything; an older
+        dataset that is to be overwritten comes back if the build fails.
         """
         config = kwargs.get("download_config") or tfds.download.DownloadConfig()
+        _check_numbers(config)
         mode = config.download_mode
         if mode == tfds.download.GenerateMode.UPDATE_DATASET_INFO or (
             self.data_path.exists() and not mode.overwrite_dataset
         ):
+            self._refuse_changed_spec()
             super().download_and_prepare(**kwargs)
             return
         try:
             print(self._plan().summary())
-            super().download_and_prepare(**kwargs)
+            with set_aside(self.data_path):
+                super().download_and_prepare(**kwargs)
         finally:
             self._planned = None
             if self._phantom_folder is not None:
                 self._phantom_folder.cleanup()
                 self._phantom_folder = None
+
+    def _refuse_changed_spec(self) -> None:
+        """Class names and the like are read from the spec; they must be those that were written."""
+        written = (self.info.metadata or {}).get("spec_sha256")
+        if written not in (None, corpus.spec_digest(self._spec)):
+            what = f"the spec differs from that of the dataset in {self.data_dir}"
+            remedy = "raise its `version:`, or overwrite the dataset"
+            raise SpecError([Problem(where=self.info.full_name, what=what, remedy=remedy)])
 
     def _plan(self) -> corpus.PlannedCorpus:
         """Reads and plans the corpus once; the phantom is made in a temporary folder."""
@@ -158,7 +176,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         pairs = zip(records.itertuples(index=False), metadata, strict=True)
         for place, (record, example) in enumerate(pairs):
             key = ((2 * place + 1) << 127) // len(records)
-            yield key, {IMAGE_FEATURE: shards.read_image(record, loaded.root), **example}
+            image = shards.read_image(record, loaded.root, loaded.spec.images)
+            yield key, {IMAGE_FEATURE: image, **example}
 
     def _download_and_prepare(
         self, dl_manager: Any, download_config: tfds.download.DownloadConfig
@@ -247,6 +266,17 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         self.info.metadata.update(self._plan().metadata(plan))
 
 
+def _check_numbers(config: tfds.download.DownloadConfig) -> None:
+    least = {"num_shards": 1, "min_shard_size": 1, "max_shard_size": 1, "max_examples_per_split": 0}
+    problems = [
+        Problem(where=name, what=f"is {getattr(config, name)}; it must be at least {smallest}")
+        for name, smallest in least.items()
+        if getattr(config, name) is not None and getattr(config, name) < smallest
+    ]
+    if problems:
+        raise SpecError(problems, headline="The options of the build are not valid")
+
+
 def phantom_spec() -> CorpusSpec:
     """Returns the spec of the built-in phantom corpus."""
     source = parse_yaml(phantom.SPEC_YAML, name=_PHANTOM)
@@ -261,15 +291,18 @@ def _classes(spec: CorpusSpec) -> dict[str, list[str] | None]:
 
 
 class _PlainErrors(app.ExceptionHandler):
-    """Under `tfds build`, a refused corpus is told without a traceback, with exit status 2."""
+    """Under `tfds build`, problems of a corpus are told without a traceback.
+
+    The exit status is 2 where the corpus was refused, 1 where the build stopped later.
+    """
 
     def wants(self, exc: BaseException) -> bool:
-        return isinstance(exc, CorpusError)
+        return isinstance(exc, CorpusError | BuildError)
 
     def handle(self, exc: BaseException) -> None:
         def tell(*_: object) -> None:
             print(exc, file=sys.stderr)
-            sys.exit(2)
+            sys.exit(2 if isinstance(exc, CorpusError) else 1)
 
         sys.excepthook = tell
 

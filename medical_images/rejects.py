@@ -11,7 +11,7 @@ import collections
 import csv
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 import pandas as pd
@@ -27,6 +27,9 @@ CODES: Mapping[str, str] = {
     "image_missing": "the image file that the row names does not exist",
     "image_ambiguous": "several image files fit the row",
     "image_unreferenced": "no row names this image file",
+    "image_empty": "the image file has no bytes",
+    "image_format": "the image's kind is not JPEG or PNG",
+    "bad_name": "the file's name is not UTF-8",
     "image_unreadable": "the image's size cannot be read",
     "image_rejected": "another row of the same image was rejected",
     "duplicate_row": "the row is an exact copy of another; one is kept",
@@ -101,18 +104,21 @@ class RejectLog:
             result.setdefault(outcome, {})[code] = count
         return result
 
-    def problems(self, *, allowed: Mapping[str, str] | None = None) -> list[Problem]:
+    def problems(
+        self, *, allowed: Mapping[str, str] | None = None, private: Collection[str] = ()
+    ) -> list[Problem]:
         """Returns one problem for each code and column: how many, where, and what is allowed.
 
         Args:
           allowed: What to say of the allowed values, by column.
+          private: Columns whose cells are not shown.
         """
         rejected = self.entries[self.entries.outcome == "rejected"]
         result = []
         for (code, table, column), group in rejected.groupby(["code", "table", "column"]):
             place = " ".join(filter(None, [str(table), f"column '{column}'" if column else ""]))
             what = f"{code}: {CODES[str(code)]}; {_how_many(group)}"
-            if code == "label_unknown":
+            if code == "label_unknown" and column not in private:
                 what += _distinct(group)
             remedy = (allowed or {}).get(str(column), "") if code == "label_unknown" else ""
             result.append(Problem(where=place or "images", what=what, remedy=remedy))
@@ -122,8 +128,12 @@ class RejectLog:
         """Writes the log as CSV, readable by its owner only.
 
         Args:
-          path: A local path; an existing file is replaced.
+          path: A local path; an existing log is replaced.
+
+        Raises:
+          FileExistsError: Another file stands there.
         """
+        refuse_foreign(path)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         os.fchmod(descriptor, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
@@ -134,6 +144,14 @@ class RejectLog:
                 writer.writerow(
                     str(cell).encode("utf-8", "backslashreplace").decode() for cell in entry
                 )
+
+
+def refuse_foreign(path: str | os.PathLike[str]) -> None:
+    """Raises FileExistsError where a file stands that is no log of rejects."""
+    if os.path.lexists(path):
+        with open(path, "rb") as file:
+            if file.readline().strip() != ",".join(_COLUMNS).encode():
+                raise FileExistsError(f"{path} exists and is no list of rejects")
 
 
 def _how_many(group: pd.DataFrame) -> str:

@@ -23,7 +23,9 @@ from tensorflow_datasets.core import file_adapters
 from medical_images.errors import BuildError
 from medical_images.examples import ExampleEncoder
 from medical_images.features import iter_metadata
+from medical_images.paths import absolute
 from medical_images.spec import CorpusSpec
+from medical_images.spec_parts import Images
 
 MIN_SHARD_BYTES = 64 << 20
 MAX_SHARD_BYTES = 1 << 30
@@ -168,7 +170,8 @@ def plan_tasks(
     )
     return [
         ShardTask(
-            path=str(template.sharded_filepath(shard_index=number, num_shards=len(bounds))),
+            # A worker may have another working directory.
+            path=absolute(template.sharded_filepath(shard_index=number, num_shards=len(bounds))),
             file_format=file_format,
             spec=spec,
             root=root,
@@ -208,28 +211,33 @@ def write_shard(task: ShardTask, *, advance: Callable[[int], None] | None = None
     )
 
 
-def read_image(record: Any, root: str) -> bytes:
+def read_image(record: Any, root: str, images: Images) -> bytes:
     """Reads the bytes of a record's image.
 
     Args:
       record: A record with `path`, `table` and `line`.
       root: The corpus root.
+      images: The declared channels and type of pixels.
 
     Raises:
-      BuildError: The file cannot be read, or is no image that TFDS can decode.
+      BuildError: The file cannot be read, or would not be decoded to what is declared.
     """
     try:
         data = _read(os.path.join(root, record.path))
     except OSError as error:
-        reason = type(error).__name__
-        raise BuildError(f"{_place(record)}: its image cannot be read ({reason})") from None
-    if not data.startswith(_MAGIC):
-        what = "is empty" if not data else "is not JPEG, PNG, GIF or BMP"
-        raise BuildError(f"{_place(record)}: its image file {what}")
+        raise BuildError(_fault_of(record, f"cannot be read ({type(error).__name__})")) from None
+    if data.startswith(_PNG):
+        if data[24:25] == b"\x10" and images.dtype == "uint8":
+            raise BuildError(_fault_of(record, "has 16 bits; set `images: {dtype: uint16}`"))
+    elif not data.startswith(_JPEG):
+        raise BuildError(_fault_of(record, "is not JPEG or PNG"))
+    elif images.channels == 4 or images.dtype == "uint16":
+        what = f"is JPEG, which has no {images.channels} channels of {images.dtype}"
+        raise BuildError(_fault_of(record, what))
     return data
 
 
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 
 
 def _read(path: str) -> bytes:
@@ -239,8 +247,8 @@ def _read(path: str) -> bytes:
         return file.read()
 
 
-def _place(record: Any) -> str:
-    return f"{record.table} line {record.line}"
+def _fault_of(record: Any, what: str) -> str:
+    return f"{record.table} line {record.line}: its image file {what}"
 
 
 class _Counter:
@@ -265,7 +273,7 @@ def _serialised(task: ShardTask) -> Iterator[tuple[bytes, bytes]]:
     encoder = ExampleEncoder(task.spec)
     metadata = iter_metadata(task.records, task.spec)
     for record, example in zip(task.records.itertuples(index=False), metadata, strict=True):
-        image = read_image(record, task.root)
+        image = read_image(record, task.root, task.spec.images)
         yield encoder.prefix(example, len(image)), image
 
 

@@ -17,6 +17,7 @@ from etils import epath
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from medical_images.errors import Problem, SpecError, nearest
+from medical_images.paths import absolute
 from medical_images.spec_parts import (
     FEATURE_TYPES,
     BoxesFeature,
@@ -36,6 +37,7 @@ from medical_images.spec_parts import (
 from medical_images.yaml_source import YamlSource, parse_yaml
 
 __all__ = [
+    "NAME_PATTERN",
     "IMAGE_FEATURE", "IMAGE_PATH", "BoxesFeature", "ClassFeature", "CorpusSpec", "Feature",
     "FloatFeature", "IdFeature", "IntFeature", "LabelsFeature", "LoadedSpec", "Table",
     "TextFeature", "load_spec",
@@ -43,6 +45,7 @@ __all__ = [
 
 IMAGE_PATH = "images.path"  # `derive: {column: {from: images.path, ...}}` reads the image's path
 IMAGE_FEATURE = "image"
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 
 Place = tuple[str | int, ...]
@@ -72,7 +75,7 @@ class CorpusSpec(SpecPart):
       (('patient_id',), ('label',))
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    name: str = Field(pattern=NAME_PATTERN)
     description: str = ""
     homepage: str = ""
     citation: str = ""
@@ -124,9 +127,11 @@ class CorpusSpec(SpecPart):
     def _named_features(cls, features: dict[str, Feature]) -> dict[str, Feature]:
         if IMAGE_FEATURE in features:
             raise ValueError("'image' is the image itself; call this feature something else")
-        wrong = [name for name in features if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)]
+        wrong = [name for name in features if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name)]
         if wrong:
-            raise ValueError(f"not a feature name (letters, digits, _): {', '.join(wrong)}")
+            raise ValueError(
+                f"not a feature name (a letter, then letters, digits, _): {', '.join(wrong)}"
+            )
         if sum(isinstance(feature, BoxesFeature) for feature in features.values()) > 1:
             raise ValueError("a corpus has at most one feature of type boxes")
         return features
@@ -258,8 +263,8 @@ def load_spec(
     if isinstance(spec, CorpusSpec | Mapping):
         made = spec if isinstance(spec, CorpusSpec) else CorpusSpec.from_dict(spec)
         source = YamlSource("spec", {}, {})
-        return LoadedSpec(spec=made, source=source, path=None, root=os.fspath(root or made.root))
-    path = epath.Path(spec).expanduser()
+        return LoadedSpec(spec=made, source=source, path=None, root=absolute(root or made.root))
+    path = epath.Path(absolute(spec))
     if not path.exists():
         raise SpecError(
             [Problem(where=os.fspath(path), what="there is no such file")],
@@ -270,10 +275,10 @@ def load_spec(
     except (UnicodeDecodeError, OSError) as error:
         what = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else "cannot be read"
         raise SpecError([Problem(where=os.fspath(path), what=what)]) from None
-    source = parse_yaml(text, name=os.fspath(path))
+    source = parse_yaml(text, name=os.fspath(spec))
     parsed = CorpusSpec.from_dict(source.data, source=source)
-    base = epath.Path(root).expanduser() if root is not None else path.parent / parsed.root
-    return LoadedSpec(spec=parsed, source=source, path=os.fspath(path), root=os.fspath(base))
+    base = root if root is not None else path.parent / os.path.expanduser(parsed.root)
+    return LoadedSpec(spec=parsed, source=source, path=os.fspath(path), root=absolute(base))
 
 
 def _as_problems(error: Any, source: YamlSource) -> list[Problem]:

@@ -14,6 +14,7 @@ import functools
 import gzip
 import io
 import operator
+import re
 import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -269,10 +270,11 @@ def _absent_columns(
 ) -> list[Problem]:
     headers = [[name for name in frame.columns if name not in (TABLE, LINE)] for frame in frames]
     known = {name for header in headers for name in header} | set(spec.derive)
+    shown = {name for h in headers if not _looks_like_data(h) for name in h} | set(spec.derive)
     problems = []
     for place, column in dict.fromkeys(spec.columns_used()):
         if column not in known:
-            what = f"no table has a column '{column}'; {nearest(column, known)}"
+            what = f"no table has a column '{column}'; {nearest(column, shown)}"
             problems.append(Problem(where=source.where(place), what=what, remedy=_hint(headers)))
     for name in sorted(set(spec.derive).intersection(*[{n for h in headers for n in h}])):
         where = source.where(("derive", name))
@@ -309,8 +311,19 @@ def _shared_columns(
     return problems
 
 
+def _looks_like_data(header: Sequence[str]) -> bool:
+    """A first line of numbers, dates or long ids is a row, and not to be shown."""
+    return any(
+        re.fullmatch(r"[\d.,:/ -]*\d[\d.,:/ -]*", n) or re.search(r"\d{4}", n) for n in header
+    )
+
+
 def _hint(headers: Sequence[Sequence[str]]) -> str:
     for header in headers:
+        if _looks_like_data(header):
+            return (
+                "a table's first line looks like data: set `dialect: {header: false}`, `columns:`"
+            )
         for separator, name in ((";", "';'"), ("\t", "tab"), ("|", "'|'")):
             if len(header) == 1 and separator in header[0]:
                 return (

@@ -27,6 +27,7 @@ _TOKEN = re.compile(
 )
 
 _SLASH = re.compile("/")
+_STARS = re.compile(r"^\*\*$|\.\*$")
 _EXTENSION = re.compile(rf"\.(?i:{'|'.join(extension[1:] for extension in IMAGE_EXTENSIONS)})")
 
 
@@ -93,6 +94,8 @@ class PathTemplate:
             raise ValueError("a path template is relative to the corpus root and stays inside it")
         if re.search(r"[{}]", _TOKEN.sub("", self.text)):
             raise ValueError("a brace is not closed, or stands where no column name does")
+        if any(_STARS.sub("", part).count("*") > 2 for part in self.text.split("/")):
+            raise ValueError("more than two * in one name; they would fit in too many ways")
 
     @functools.cached_property
     def parts(self) -> tuple[_Literal | _Column | _Wildcard, ...]:

@@ -115,7 +115,9 @@ def _parse_float(cells: pd.Series[str], feature: FloatFeature) -> _Result:
     values = pd.to_numeric(cells.mask(missing), errors="coerce").astype("float64")
     values = values + 0.0  # one zero: -0.0 would be another value with the same meaning
     invalid = values.isna() & ~missing
-    infinite = pd.Series(np.isinf(values), index=cells.index)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite too
+        infinite = pd.Series(np.isinf(values.to_numpy(np.float32)), index=cells.index)
+    values = values.where(~infinite, pd.Series(np.copysign(np.inf, values), index=cells.index))
     if feature.infinite == "missing":
         values = values.mask(infinite)
     outside = _outside(values.mask(infinite), feature.min, feature.max)

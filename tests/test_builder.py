@@ -4,13 +4,17 @@ import collections
 import csv
 import json
 import pathlib
+import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from conftest import DUMMY_DATA, build, run_python, shard_bytes
+from PIL import Image
 
 import medical_images as mi
 
@@ -229,3 +233,105 @@ def test_a_split_of_few_records_has_no_more_shards_than_these(tmp_path):
         "test": 4,
     }
     assert sum(split.num_examples for split in builder.info.splits.values()) == 40
+
+
+def test_workers_do_not_keep_an_older_working_directory(tmp_path, monkeypatch):
+    """Two corpora with the same file names, built from their own folders by the same workers."""
+    for seed in (0, 1):
+        folder = tmp_path / str(seed)
+        mi.write_phantom(folder, num_images=40, height=8, width=8, seed=seed)
+        monkeypatch.chdir(folder)
+        builder = build("corpus.yaml", "data", workers=2, num_shards=4)
+        for example in tfds.as_numpy(builder.as_dataset(split="train")):
+            path = folder / "images" / f"{example['image_id'].decode()}.jpg"
+            np.testing.assert_array_equal(example["image"], tf.io.decode_jpeg(path.read_bytes()))
+
+
+def test_an_overwrite_that_fails_brings_the_old_dataset_back(tmp_path):
+    corpus = tmp_path / "corpus"
+    spec = mi.write_phantom(corpus, num_images=40, height=8, width=8)
+    before = shard_bytes(build(spec, tmp_path / "data"))
+    (corpus / "images" / "PH_0000007.jpg").write_bytes(b"<html>not found</html>")
+    overwrite = tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS
+    with pytest.raises(mi.BuildError, match="is not JPEG or PNG"):
+        build(spec, tmp_path / "data", download_mode=overwrite)
+    old = tfds.builder("medical_images/mine", data_dir=tmp_path / "data")
+    assert shard_bytes(old) == before
+    assert len(list(pathlib.Path(old.data_dir).parent.iterdir())) == 1
+
+
+def test_a_changed_spec_is_not_taken_for_that_of_the_dataset(tmp_path):
+    spec = mi.write_phantom(tmp_path / "corpus", num_images=40, height=8, width=8)
+    build(spec, tmp_path / "data")
+    text = spec.read_text(encoding="utf-8").replace("[nv, mel,", "[mel, nv,")
+    spec.write_text(text, encoding="utf-8")
+    with pytest.raises(mi.SpecError, match="differs from that of the dataset"):
+        build(spec, tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    ("mode", "file_format", "images", "told"),
+    [
+        ("I;16", "PNG", "channels: 1", "has 16 bits; set `images: {dtype: uint16}`"),
+        ("RGB", "JPEG", "channels: 4", "is JPEG, which has no 4 channels of uint8"),
+        ("P", "GIF", "channels: 3", "is not JPEG or PNG"),
+    ],
+)
+def test_images_that_would_be_read_wrongly_stop_the_build(
+    tmp_path, mode, file_format, images, told
+):
+    Image.new(mode, (8, 8)).save(tmp_path / "1.png", format=file_format)
+    (tmp_path / "t.csv").write_text("id\n1\n", encoding="utf-8")
+    (tmp_path / "c.yaml").write_text(
+        "name: mine\ntables: [{path: t.csv}]\nsplits: {train: 1}\n"
+        f"images: {{path: '{{id}}.png', {images}}}\nfeatures: {{id: {{type: id}}}}\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(mi.BuildError, match=re.escape(f"t.csv line 2: its image file {told}")):
+        build(tmp_path / "c.yaml", tmp_path / "data")
+
+
+def test_16_bit_images_keep_their_values(tmp_path):
+    pixels = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000
+    Image.fromarray(pixels).save(tmp_path / "1.png")
+    spec = mi.CorpusSpec.from_dict(
+        {
+            "name": "mine",
+            "images": {"path": "{id}.png", "channels": 1, "dtype": "uint16"},
+            "features": {"id": {"type": "id"}},
+            "splits": {"train": 1},
+        }
+    )
+    builder = build(spec, tmp_path / "data", root=str(tmp_path))
+    (example,) = tfds.as_numpy(builder.as_dataset(split="train"))
+    np.testing.assert_array_equal(example["image"][..., 0], pixels)
+
+
+@pytest.mark.parametrize("option", ["num_shards", "min_shard_size", "max_examples_per_split"])
+def test_options_out_of_range_are_refused_before_anything_is_read(tmp_path, option):
+    with pytest.raises(mi.SpecError, match=f"{option}: is -1"):
+        build(DUMMY_DATA / "corpus.yaml", tmp_path, **{option: -1})
+
+
+def test_a_config_name_cannot_leave_the_data_folder():
+    with pytest.raises(mi.SpecError, match="no name of a config"):
+        mi.MedicalImagesConfig(name="../../evil", spec=str(DUMMY_DATA / "corpus.yaml"))
+
+
+def test_a_dataset_set_aside_by_a_killed_build_comes_back(tmp_path):
+    spec = mi.write_phantom(tmp_path / "corpus", num_images=40, height=8, width=8)
+    built = pathlib.Path(build(spec, tmp_path / "data").data_dir)
+    code = """
+import os, signal, sys
+from etils import epath
+from medical_images.overwriting import set_aside
+with set_aside(epath.Path(sys.argv[1])):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code, built], check=False, timeout=60)
+    assert not built.exists()
+    overwrite = tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS
+    (spec.parent / "images" / "PH_0000007.jpg").write_bytes(b"not an image")
+    with pytest.raises(mi.BuildError):
+        build(spec, tmp_path / "data", download_mode=overwrite)
+    assert (built / "dataset_info.json").exists()

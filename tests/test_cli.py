@@ -198,3 +198,26 @@ def test_help_explains_every_command_and_option(command):
     assert len(output) > 200
     options = (cli.commands[command[0]] if command else cli).params
     assert all(o.help for o in options if isinstance(o, click.Option) and not o.is_eager)
+
+
+def test_an_image_found_unusable_while_writing_is_told_without_a_traceback(corpus, tmp_path):
+    (corpus / "images" / "PH_0000003.jpg").write_bytes(b"<html>not found</html>")
+    result = subprocess.run(
+        [sys.executable, "-m", "medical_images.cli", "build", corpus / "corpus.yaml",
+         "--data-dir", tmp_path / "data"],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert "metadata.csv line 5: its image file is not JPEG or PNG" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_overwriting_may_change_the_format(corpus, tmp_path):
+    command = ["build", f"{corpus}/corpus.yaml", "--data-dir", f"{tmp_path}/data"]
+    runner = CliRunner()
+    assert runner.invoke(cli, command).exit_code == 0
+    changed = runner.invoke(cli, [*command, "--file-format", "array_record", "--overwrite"])
+    assert changed.exit_code == 0, changed.output
+    folder = tmp_path / "data" / "medical_images" / "my_phantom" / "1.0.0"
+    assert list(folder.glob("*array_record*"))
+    assert not list(folder.glob("*tfrecord*"))

@@ -210,7 +210,7 @@ def test_rows_and_files_end_where_they_belong(tmp_path, name):
 
 def test_cases_cover_every_code():
     covered = {code for *_, log in CASES.values() for _, code, _ in log}
-    assert covered | {"image_unreadable"} == CODES.keys()
+    assert covered | {"image_unreadable", "image_empty", "image_format", "bad_name"} == CODES.keys()
 
 
 def test_files_of_an_ambiguous_row_are_not_called_unreferenced(tmp_path):
@@ -229,7 +229,11 @@ def test_records_hold_typed_values_and_groups(tmp_path):
     assert records["line"].tolist() == [3, 2, 4]
     assert records["feature_label"].tolist() == ["nv", "mel", "nv"]
     assert records["feature_age"].fillna(-1).tolist() == [-1, 5, 7]
-    assert records["group"].tolist() == ["", f"s{GROUP_SEPARATOR}p", ""]
+    assert records["group"].tolist() == [
+        f"{GROUP_SEPARATOR}p",
+        f"s{GROUP_SEPARATOR}p",
+        f"s{GROUP_SEPARATOR}",
+    ]
 
 
 def test_groups_of_several_columns_are_not_run_together(tmp_path):
@@ -562,8 +566,9 @@ def test_rejects_file_is_read_by_its_owner_only_and_holds_odd_names(tmp_path):
     joined.log.write(tmp_path / "rejects.csv")
     assert (tmp_path / "rejects.csv").stat().st_mode & 0o777 == 0o600
     written = pd.read_csv(tmp_path / "rejects.csv", dtype=str, keep_default_na=False)
-    assert written["path"].tolist() == [ONE, r"img/\udce9.png"]
-    assert written["value"].tolist() == ["nw", ""]
+    assert written["path"].tolist() == [r"img/\udce9.png", ONE]
+    assert written["code"].tolist() == ["bad_name", "label_unknown"]
+    assert written["value"].tolist() == ["", "nw"]
 
 
 PATIENT, IMAGE = "PATIENT-4711", "IMAGE-0815"
@@ -839,3 +844,48 @@ def test_tables_and_spec_and_rejects_are_no_images(tmp_path):
             "excluded": {"duplicate_row": 1},
             "reported": {"image_unreferenced": 1},
         }
+
+
+def test_files_that_cannot_be_images_are_rejected_before_writing(tmp_path):
+    spec = _spec("img/{id}.png", "img/{id}.*")
+    path = _write(tmp_path, spec, "id patient dx\n1 p nv\n2 q nv\n3 q nv", [ONE, TWO, THREE])
+    (tmp_path / TWO).write_bytes(b"")
+    (tmp_path / THREE).rename(tmp_path / "img/3.TIFF")
+    joined, _ = _join(path)
+    assert joined.records["path"].tolist() == [ONE]
+    assert _entries(joined) == [("rejected", "image_empty", 3), ("rejected", "image_format", 4)]
+
+
+def test_names_that_are_not_utf8_are_rejected_without_tables_too(tmp_path):
+    path = _write(tmp_path, PATHS, None, ["img/nv/p-1.png"])
+    with open(os.path.join(os.fsencode(tmp_path / "img/nv"), b"\xe9-1.png"), "wb"):
+        pass
+    joined, _ = _join(path)
+    assert joined.records["path"].tolist() == ["img/nv/p-1.png"]
+    assert joined.log.counts() == {"rejected": {"bad_name": 1}}
+
+
+def test_a_list_of_rejects_replaces_no_other_file(tmp_path):
+    spec = _spec(more="rejects: {file: data.csv}\n")
+    path = _write(tmp_path, spec, "id patient dx" + GOOD, [ONE, TWO])
+    before = (tmp_path / "data.csv").read_bytes()
+    with pytest.raises(SpecError, match=r"corpus.yaml:\d+:\d+ rejects.file: .* no list of rejects"):
+        plan_corpus(load_spec(path))
+    assert (tmp_path / "data.csv").read_bytes() == before
+
+
+def test_cells_of_identifying_columns_are_not_shown(tmp_path):
+    spec = SPEC.replace("column: dx", "column: patient")
+    assert spec != SPEC
+    path = _write(tmp_path, spec, "id patient dx\n1 SMITH nv\n2 JONES nv", [ONE, TWO])
+    joined, parsed = _join(path)
+    with pytest.raises(RejectedError, match="label_unknown") as caught:
+        check_rejects(joined, parsed)
+    assert "SMITH" not in str(caught.value)
+
+
+def test_a_row_taken_for_a_header_is_not_shown(tmp_path):
+    path = _write(tmp_path, SPEC, "1 SMITH 1950-03-02\n2 JONES 1951-03-02", [ONE, TWO])
+    with pytest.raises(CorpusError, match="header: false") as caught:
+        plan_corpus(load_spec(path))
+    assert "SMITH" not in str(caught.value)

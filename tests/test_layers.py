@@ -11,7 +11,7 @@ PACKAGE = pathlib.Path(medical_images.__file__).parent
 
 # Each module may import those of the lines above its own, and of its own line none.
 LAYERS = [
-    {"_version", "errors", "template", "phantom_images", "_exchange"},
+    {"_version", "errors", "template", "paths", "overwriting", "phantom_images", "_exchange"},
     {"yaml_source", "line", "phantom", "spec_parts"},
     {"spec"},
     {"rejects", "values", "images"},

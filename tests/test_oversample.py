@@ -95,7 +95,19 @@ def test_records_are_read_once(phantom_builder):
 
 
 @pytest.mark.parametrize(
-    "split", ["test", "validation[:50%]", "val", "train+test", "Validation_2", "test1"]
+    "split",
+    [
+        "test",
+        "validation[:50%]",
+        "val",
+        "train+test",
+        "Validation_2",
+        "test1",
+        "internal_test",
+        "train_val",
+        "tune",
+        "extra",
+    ],
 )
 def test_evaluation_splits_are_refused_unless_told(split):
     counts = {"a": 2, "b": 1}

@@ -68,7 +68,7 @@ def test_a_record_is_the_same_example_that_tfds_would_serialise(planned, tmp_pat
     assert result.num_examples == len(records) == len(serialised)
     assert result.num_bytes == sum(map(len, serialised))
     for record, example, data in zip(records.itertuples(), metadata, serialised, strict=True):
-        example = {"image": shards.read_image(record, root), **example}
+        example = {"image": shards.read_image(record, root, spec.images), **example}
         expected = serializer.serialize_example(whole.encode_example(example))
         assert tf.train.Example.FromString(data) == tf.train.Example.FromString(expected)
 
@@ -91,7 +91,9 @@ def test_writing_a_shard_again_gives_the_same_bytes(planned, tmp_path):
 
 def test_a_failed_shard_leaves_no_file(planned, tmp_path):
     records = planned.plan.splits["test"].assign(path="images/absent.jpg")
-    with pytest.raises(mi.BuildError, match=r"metadata.csv line \d+: its image cannot be read"):
+    with pytest.raises(
+        mi.BuildError, match=r"metadata.csv line \d+: its image file cannot be read"
+    ):
         shards.write_shard(make_task(planned, tmp_path / "shard", records))
     assert list(tmp_path.iterdir()) == []
 

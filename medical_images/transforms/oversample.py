@@ -11,7 +11,11 @@ import tensorflow as tf
 
 from medical_images.dataset_index import ClassCounts
 
-_EVALUATION = re.compile(r"(val|valid|validation|dev|test|eval|evaluation|holdout)(\b|_|\d)", re.I)
+_TRAINING = ("train", "fit", "fold")
+_EVALUATION = {
+    "val", "valid", "validate", "validation", "dev", "test", "testing", "eval", "evaluation",
+    "holdout", "tune", "tuning",
+}  # fmt: skip
 
 
 def oversample(
@@ -44,14 +48,15 @@ def oversample(
       split: The slice `ds` reads; known to `mi.class_counts`.
       seed: Decides which records are repeated once more than others, and the shuffling.
       shuffle_buffer: Elements among which copies are spread; None leaves copies side by side.
-      allow_evaluation: Whether a validation or test split may be rebalanced, which changes what
-        is measured on it.
+      allow_evaluation: Whether a split not named train, fit or fold may be rebalanced, which
+        changes what is measured on it.
 
     Returns:
       The same elements, repeated, with known cardinality.
 
     Raises:
       ValueError: The split is for evaluation or not named, or the label is not a scalar.
+      tf.errors.InvalidArgumentError: While reading, if `ds` holds more of a class than `counts`.
 
     Example:
       >>> ds = tf.data.Dataset.from_tensor_slices({'label': [0, 0, 0, 0, 1, 0, 1]})
@@ -61,9 +66,10 @@ def oversample(
       >>> sorted(int(example['label']) for example in balanced)
       [0, 0, 0, 0, 0, 1, 1, 1, 1, 1]
     """
+    splits = () if split is None else tuple(re.sub(r"\[[^\]]*\]", "", split).split("+"))
     if isinstance(counts, ClassCounts):
-        label, split = label or counts.feature, split or counts.split
-    _refuse_evaluation(split, allow_evaluation)
+        label, splits = label or counts.feature, splits or counts.splits
+    _refuse_evaluation(splits, allow_evaluation)
     numbers = np.array(list(counts.values()), dtype=np.int64)
     if not len(numbers) or numbers.min() < 0 or numbers.max() == 0:
         raise ValueError("`counts` must name the classes and how many records each has")
@@ -82,19 +88,20 @@ def oversample(
     return repeated
 
 
-def _refuse_evaluation(split: str | None, allowed: bool) -> None:
+def _refuse_evaluation(splits: tuple[str, ...], allowed: bool) -> None:
     if allowed:
         return
-    if split is None:
+    if not splits:
         raise ValueError(
             "say which split this is, for example `split='train'`;"
             " validation and test splits are not rebalanced"
         )
-    names = [part.strip() for part in re.sub(r"\[[^\]]*\]", "", split).split("+")]
-    for name in names:
-        if _EVALUATION.match(name):
+    for name in splits:
+        words = set(re.split(r"[\W\d_]+", name.strip().lower()))
+        if words & _EVALUATION or not name.strip().lower().startswith(_TRAINING):
             raise ValueError(
-                f"'{split}' is for evaluation: rebalancing it would change what is measured;"
+                f"'{name}' is for evaluation, or at least not named as a training split:"
+                " rebalancing it would change what is measured;"
                 " pass `allow_evaluation=True` if that is what you want"
             )
 
