@@ -137,8 +137,8 @@ def _refuse_empty(split_of_group: np.ndarray, sizes: np.ndarray, spec: CorpusSpe
     problems = [
         Problem(
             where=f"splits.{name}",
-            what=f"would be empty: {len(sizes)} groups with {int(sizes.sum())} images,"
-            f" the largest with {int(sizes.max())}, cannot fill a share of {float(share):g}",
+            what=f"would be empty: its share is {float(share):g} of {int(sizes.sum())} images"
+            f" in {len(sizes)} groups, the largest of {int(sizes.max())} images",
             remedy="give it a larger share, or leave it out",
         )
         for (name, share), count in zip(spec.splits.items(), filled, strict=True)

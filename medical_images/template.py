@@ -114,7 +114,10 @@ class PathTemplate:
         return first.rpartition("/")[0]
 
     def row_keys(self, rows: pd.DataFrame) -> pd.Series[str]:
-        """Returns the key of each row; empty where a column it needs is missing."""
+        """Returns the key of each row; empty where a column it needs is missing.
+
+        A path in a cell may begin with `./` and have backslashes between folders.
+        """
         keys = pd.Series("", index=rows.index, dtype="str")
         incomplete = pd.Series(False, index=rows.index)
         for part in self.parts:
@@ -124,6 +127,7 @@ class PathTemplate:
                 keys = keys + column.str.slice(part.start, part.stop)
             else:
                 keys = keys + part.text
+        keys = keys.str.replace("\\", "/").str.replace(r"^(?:\./)+", "", regex=True)
         return keys.mask(incomplete, "")
 
     def file_keys(self, path: str) -> frozenset[str]:

@@ -216,13 +216,13 @@ def test_slices_of_a_split_hold_their_share_of_a_rare_class():
 
 # Each case: groups of one image each, splits, and what the refusal says of which split.
 EMPTY = {
-    "fewer groups than splits": (["p", "q"], {}, "splits.", "2 groups with 2 images"),
-    "one large group": (["p"] * 50, {"a": 0.5, "b": 0.5}, "splits.", "the largest with 50"),
+    "fewer groups than splits": (["p", "q"], {}, "splits.", "2 images in 2 groups"),
+    "one large group": (["p"] * 50, {"a": 0.5, "b": 0.5}, "splits.", "the largest of 50"),
     "a share too small": (
         ["p", "q", "r"],
         {"a": "0.99", "b": "0.01"},
         "splits.b: would be empty",
-        "share of 0.01",
+        "share is 0.01",
     ),
 }
 

@@ -211,3 +211,10 @@ def test_folder_holds_all_files_of_the_template(name):
 
 def test_columns_are_named_once_in_their_order():
     assert PathTemplate("{q}/{p[:1]}/{ q }_{p}.png").columns == ("q", "p")
+
+
+@pytest.mark.parametrize("cell", ["a/1.png", "./a/1.png", "a\\1.png", ".\\a\\1.png", "././a/1.png"])
+def test_paths_in_cells_may_be_spelt_as_on_other_systems(cell):
+    template = PathTemplate("{path}")
+    keys = template.row_keys(pd.DataFrame({"path": [cell]}, dtype="str"))
+    assert keys.tolist() == ["a/1.png"]
