@@ -22,7 +22,7 @@ second; pages that processes share are counted in each.
     python benchmarks/build.py
     python benchmarks/build.py --images 2000 --rounds 3 --file-format array_record --json build.json
 
-It needs no other packages than `medical_images` itself.
+It needs the extra `bench`: pip install ".[bench]"
 """
 
 from __future__ import annotations

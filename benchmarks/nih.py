@@ -14,8 +14,8 @@ the end is read by a process that never imports `medical_images`, through `tfds.
     python benchmarks/nih.py --table Data_Entry_2017_v2020.csv.gz
     python benchmarks/nih.py --rows 5000 --data /tmp/nih  # a quick try
 
-The table is the NIH's "Data_Entry_2017_v2020.csv", compressed with gzip. It needs no other packages
-than `medical_images` itself.
+The table is the NIH's "Data_Entry_2017_v2020.csv", compressed with gzip. It needs the extra
+`bench`: pip install ".[bench]"
 """
 
 from __future__ import annotations
