@@ -8,7 +8,7 @@ import numpy as np
 
 from medical_images.join import feature_column
 from medical_images.plan import Plan, group_ids, label_matrix
-from medical_images.spec import ClassFeature, CorpusSpec, LabelsFeature
+from medical_images.spec import CorpusSpec
 
 
 def class_counts(plan: Plan, spec: CorpusSpec) -> dict[str, dict[str, dict[str, int]]]:
@@ -20,10 +20,9 @@ def class_counts(plan: Plan, spec: CorpusSpec) -> dict[str, dict[str, dict[str, 
     result: dict[str, dict[str, dict[str, int]]] = {}
     for split, records in plan.splits.items():
         result[split] = {}
-        for name, feature in spec.features.items():
-            if isinstance(feature, ClassFeature | LabelsFeature):
-                counts = records[feature_column(name)].explode().value_counts()
-                result[split][name] = {v: int(counts.get(v, 0)) for v in feature.values}
+        for name, classes in spec.classes.items():
+            counts = records[feature_column(name)].explode().value_counts()
+            result[split][name] = {value: int(counts.get(value, 0)) for value in classes}
     return result
 
 
@@ -49,7 +48,7 @@ def certify(plan: Plan, spec: CorpusSpec) -> dict[str, Any]:
     achieved = np.concatenate([achieved, sizes[:, None]], axis=1)
     shares = np.array([[float(spec.splits[name])] for name in names])
     deviation = np.abs(achieved - shares * achieved.sum(axis=0))
-    labels = [(name, value) for name in spec.stratify for value in _values(spec, name)]
+    labels = [(name, value) for name in spec.stratify for value in spec.classes[name]]
     table: dict[str, dict[str, dict[str, int]]] = {name: {} for name in spec.stratify}
     absent: dict[str, list[str]] = {}
     for column, (feature, value) in enumerate(labels):
@@ -74,9 +73,3 @@ def certify(plan: Plan, spec: CorpusSpec) -> dict[str, Any]:
         "largest_deviation": round(float(deviation.max()), 6),
         "labels_absent": absent,
     }
-
-
-def _values(spec: CorpusSpec, name: str) -> list[str]:
-    feature = spec.features[name]
-    assert isinstance(feature, ClassFeature | LabelsFeature)  # the spec is checked
-    return feature.values

@@ -8,8 +8,6 @@ added up here, and a difference stops the build.
 from __future__ import annotations
 
 import dataclasses
-import functools
-import operator
 import re
 from typing import Any
 
@@ -26,11 +24,10 @@ from medical_images.spec import (
     IdFeature,
     LabelsFeature,
 )
-from medical_images.tables import LINE, TABLE, Rows, frame_of_paths
+from medical_images.tables import LINE, TABLE, Rows, frame_of_paths, join_cells
 from medical_images.template import IMAGE_EXTENSIONS
 from medical_images.values import parse_feature
 
-GROUP_SEPARATOR = "\x1f"
 # The rows' own columns keep their names; no header can hold the NUL that sets ours apart.
 _OTHER_FORMATS = tuple(set(IMAGE_EXTENSIONS) - {".jpg", ".jpeg", ".png"})
 PATH, NUM_BYTES, WIDTH, HEIGHT = "\0path", "\0num_bytes", "\0width", "\0height"
@@ -343,11 +340,10 @@ def _drop_images_of_rejected_rows(sieve: _Sieve) -> None:
 
 
 def _records(rows: pd.DataFrame, spec: CorpusSpec) -> pd.DataFrame:
-    parts = [rows[column].astype("str") for column in spec.group]
     group = pd.Series("", index=rows.index, dtype="str")
-    if parts:
-        blank = functools.reduce(operator.and_, [part == "" for part in parts])
-        group = functools.reduce(lambda a, b: a + GROUP_SEPARATOR + b, parts).mask(blank, "")
+    if spec.group:
+        cells = rows[list(spec.group)]
+        group = join_cells(cells).mask((cells == "").all(axis=1), "")
     names = {PATH: "path", NUM_BYTES: "num_bytes", TABLE: "table", LINE: "line"}
     names |= {WIDTH: "width", HEIGHT: "height"} if spec.boxes else {}
     names |= {feature_column(name): feature_column(name) for name in spec.features}

@@ -23,9 +23,7 @@ from medical_images.plan import Plan
 from medical_images.spec import (
     IMAGE_FEATURE,
     NAME_PATTERN,
-    ClassFeature,
     CorpusSpec,
-    LabelsFeature,
     LoadedSpec,
     load_spec,
 )
@@ -257,12 +255,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _finish(self, plan: Plan) -> None:
         """Holds the written counts against the plan, and writes the index and the metadata."""
+        spec = self._plan().loaded.spec
+        classes = {name: spec.classes.get(name) for name in spec.features}
         for name, records in plan.splits.items():
             written = self.info.splits[name].num_examples
             if written != len(records):
                 raise BuildError(f"split '{name}': {len(records)} planned, {written} written")
             path = epath.Path(self.data_dir) / dataset_index.FOLDER / f"{name}.parquet"
-            dataset_index.write_index(records, features=_classes(self._spec), path=path)
+            dataset_index.write_index(records, features=classes, path=path)
         self.info.metadata.update(self._plan().metadata(plan))
 
 
@@ -281,13 +281,6 @@ def phantom_spec() -> CorpusSpec:
     """Returns the spec of the built-in phantom corpus."""
     source = parse_yaml(phantom.SPEC_YAML, name=_PHANTOM)
     return CorpusSpec.from_dict(source.data, source=source)
-
-
-def _classes(spec: CorpusSpec) -> dict[str, list[str] | None]:
-    return {
-        name: feature.values if isinstance(feature, ClassFeature | LabelsFeature) else None
-        for name, feature in spec.features.items()
-    }
 
 
 class _PlainErrors(app.ExceptionHandler):

@@ -54,6 +54,6 @@ def _is_dead(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return True
-    except PermissionError:
-        return False
+    except PermissionError:  # another user's
+        pass
     return False

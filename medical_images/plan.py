@@ -11,7 +11,7 @@ import pandas as pd
 from medical_images import line
 from medical_images.errors import Problem, SpecError
 from medical_images.join import feature_column
-from medical_images.spec import ClassFeature, CorpusSpec, LabelsFeature
+from medical_images.spec import ClassFeature, CorpusSpec
 
 _SINGLETON = "\x00image:"  # cannot begin a group id, since cells are stripped
 
@@ -83,12 +83,10 @@ def label_matrix(records: pd.DataFrame, spec: CorpusSpec) -> np.ndarray:
     """
     blocks = [np.zeros((len(records), 0), dtype=np.int64)]
     for name in spec.stratify:
-        feature = spec.features[name]
-        assert isinstance(feature, ClassFeature | LabelsFeature)  # the spec is checked
-        number = {value: column for column, value in enumerate(feature.values)}
+        number = {value: column for column, value in enumerate(spec.classes[name])}
         block = np.zeros((len(records), len(number)), dtype=np.int64)
         values = records[feature_column(name)]
-        if isinstance(feature, ClassFeature):
+        if isinstance(spec.features[name], ClassFeature):
             block[np.arange(len(records)), values.map(number).to_numpy(np.int64)] = 1
         else:
             lengths = values.map(len).to_numpy(np.int64)

@@ -19,16 +19,16 @@ import pandas as pd
 import tensorflow_datasets as tfds
 from etils import epath
 from tensorflow_datasets.core import file_adapters
+from tensorflow_datasets.core.utils import shard_utils
 
 from medical_images.errors import BuildError
 from medical_images.examples import ExampleEncoder
 from medical_images.features import iter_metadata
+from medical_images.join import feature_column
 from medical_images.paths import absolute
 from medical_images.spec import CorpusSpec
 from medical_images.spec_parts import Images
 
-MIN_SHARD_BYTES = 64 << 20
-MAX_SHARD_BYTES = 1 << 30
 _USUAL_SHARDS = 1024  # more only where shards would grow over their largest size
 _RECORD_OVERHEAD = 16  # bytes a TFRecord adds: length, and two checksums
 _METADATA_BYTES = 64  # more than a feature of an example takes beside its text
@@ -77,7 +77,7 @@ def estimate_sizes(records: pd.DataFrame, spec: CorpusSpec) -> np.ndarray:
     """
     sizes = records["num_bytes"].to_numpy(np.int64) + _RECORD_OVERHEAD + _METADATA_BYTES
     for name in spec.features:
-        values = records[f"feature_{name}"]
+        values = records[feature_column(name)]
         sizes = sizes + _METADATA_BYTES + 2 * len(name)
         if values.dtype == "str":
             sizes = sizes + values.str.len().to_numpy(np.int64) * 4
@@ -90,8 +90,8 @@ def plan_shards(
     sizes: np.ndarray,
     *,
     num_shards: int | None = None,
-    min_bytes: int = MIN_SHARD_BYTES,
-    max_bytes: int = MAX_SHARD_BYTES,
+    min_bytes: int = shard_utils.DEFAULT_MIN_SHARD_SIZE,
+    max_bytes: int = shard_utils.DEFAULT_MAX_SHARD_SIZE,
 ) -> list[tuple[int, int]]:
     """Cuts a split into shards.
 

@@ -162,10 +162,8 @@ class CorpusSpec(SpecPart):
         found = [*self._wrong_names(), *self._wrong_joins(), *self._wrong_derivations()]
         if found:
             raise _ReferenceError(found)
-        if not self.stratify and self.supervised is not None:
-            feature = self.features[self.supervised]
-            if isinstance(feature, ClassFeature | LabelsFeature):
-                object.__setattr__(self, "stratify", (self.supervised,))
+        if not self.stratify and self.supervised in self.classes:
+            object.__setattr__(self, "stratify", (self.supervised,))
         return self
 
     def _wrong_names(self) -> Iterator[tuple[Place, str]]:
@@ -173,9 +171,7 @@ class CorpusSpec(SpecPart):
         for key, name in [*named, *(("stratify", name) for name in self.stratify)]:
             if name not in self.features:
                 yield (key,), f"there is no feature '{name}'; {nearest(name, self.features)}"
-            elif key == "stratify" and not isinstance(
-                self.features[name], ClassFeature | LabelsFeature
-            ):
+            elif key == "stratify" and name not in self.classes:
                 yield (key,), f"takes features of type class and labels; '{name}' is none"
 
     def _wrong_joins(self) -> Iterator[tuple[Place, str]]:
@@ -204,6 +200,15 @@ class CorpusSpec(SpecPart):
             if derive.source == IMAGE_PATH or derive.source in found:
                 found.add(name)
         return found
+
+    @property
+    def classes(self) -> dict[str, list[str]]:
+        """The classes of each class and labels feature, in the order of their integers."""
+        return {
+            name: feature.values
+            for name, feature in self.features.items()
+            if isinstance(feature, ClassFeature | LabelsFeature)
+        }
 
     @property
     def boxes(self) -> tuple[str, BoxesFeature] | None:

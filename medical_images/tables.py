@@ -13,7 +13,6 @@ import dataclasses
 import functools
 import gzip
 import io
-import operator
 import re
 import unicodedata
 import zlib
@@ -31,6 +30,7 @@ from medical_images.yaml_source import YamlSource
 # Which line of which table a row stands on; no header can hold the NUL that sets these apart.
 TABLE, LINE = "\0table", "\0line"
 _KEY = "\0key"
+KEY_SEPARATOR = "\x1f"
 _MAX_CELL = 1 << 24  # characters; an unclosed quote would swallow the rest of a file
 
 
@@ -372,9 +372,14 @@ def _join_table(rows: Rows, right: pd.DataFrame, join: Join) -> Rows:
 
 def _key(frame: pd.DataFrame, columns: Iterable[str]) -> pd.Series[str]:
     """Joins key columns to one; "" where one of them is missing, which is no key."""
-    parts = [frame[column] for column in columns]
-    blank = functools.reduce(operator.or_, [part == "" for part in parts])
-    return functools.reduce(lambda a, b: a + "\x1f" + b, parts).mask(blank, "")
+    parts = frame[list(columns)]
+    return join_cells(parts).mask((parts == "").any(axis=1), "")
+
+
+def join_cells(cells: pd.DataFrame) -> pd.Series[str]:
+    """Joins the cells of each row to one text that tells them apart."""
+    columns = [cells[name].astype("str") for name in cells.columns]
+    return functools.reduce(lambda a, b: a + KEY_SEPARATOR + b, columns)
 
 
 def _log_alone(log: RejectLog, rows: pd.DataFrame, outcome: Outcome, column: str) -> RejectLog:

@@ -18,10 +18,10 @@ from strategies import FEW, SmallCorpus, box_corpora, corpora, files_of, rows_of
 from medical_images.corpus import plan_corpus
 from medical_images.errors import CorpusError, RejectedError, SpecError
 from medical_images.images import list_images
-from medical_images.join import GROUP_SEPARATOR, Joined, check_rejects, join_images
+from medical_images.join import Joined, check_rejects, join_images
 from medical_images.rejects import CODES, RejectLog
 from medical_images.spec import CorpusSpec, load_spec
-from medical_images.tables import read_rows
+from medical_images.tables import KEY_SEPARATOR, read_rows
 
 SPEC = """\
 name: mine
@@ -230,9 +230,9 @@ def test_records_hold_typed_values_and_groups(tmp_path):
     assert records["feature_label"].tolist() == ["nv", "mel", "nv"]
     assert records["feature_age"].fillna(-1).tolist() == [-1, 5, 7]
     assert records["group"].tolist() == [
-        f"{GROUP_SEPARATOR}p",
-        f"s{GROUP_SEPARATOR}p",
-        f"s{GROUP_SEPARATOR}",
+        f"{KEY_SEPARATOR}p",
+        f"s{KEY_SEPARATOR}p",
+        f"s{KEY_SEPARATOR}",
     ]
 
 
