@@ -96,7 +96,9 @@ def list_images(
     named = functools.reduce(operator.or_, [frame[name].map(bool) for name in keys])
     frame = frame[named.astype(bool)].sort_values("path", ignore_index=True)
     if pixel_sizes:
-        sizes = read_pixel_sizes(root, frame["path"])
+        inside = ~frame["escapes"].to_numpy()  # what lies outside the root is never opened
+        sizes = np.zeros((len(frame), 2), dtype=np.int64)
+        sizes[inside] = read_pixel_sizes(root, frame["path"][inside])
         frame["width"], frame["height"] = sizes[:, 0], sizes[:, 1]
     return frame
 

@@ -889,3 +889,13 @@ def test_a_row_taken_for_a_header_is_not_shown(tmp_path):
     with pytest.raises(CorpusError, match="header: false") as caught:
         plan_corpus(load_spec(path))
     assert "SMITH" not in str(caught.value)
+
+
+def test_a_link_out_of_the_root_is_not_opened_for_its_size(tmp_path, outside):
+    path = _write(tmp_path, BOX_SPEC, "id x1 y1 x2 y2\n1 1 1 2 2", [])
+    _link(tmp_path / ONE, outside / "1.png")
+    listed = list_images(
+        str(tmp_path), load_spec(path).spec.images.templates, pixel_sizes=True
+    ).iloc[0]
+    assert listed["escapes"]
+    assert (listed["width"], listed["height"]) == (0, 0)
