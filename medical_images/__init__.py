@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from medical_images._version import __version__
+from medical_images.dataset_certificate import Certificate, certificate
 from medical_images.dataset_index import ClassCounts, class_counts, index
 from medical_images.errors import (
     BuildError,
@@ -22,6 +23,7 @@ from medical_images.errors import (
     SpecError,
     TableError,
 )
+from medical_images.line_slices import even_splits, folds, slices
 from medical_images.medical_images_dataset_builder import Builder, MedicalImagesConfig
 from medical_images.phantom import write_phantom
 from medical_images.spec import CorpusSpec, load_spec
@@ -40,6 +42,13 @@ __all__ = [
     "ClassCounts",
     "class_counts",
     "index",
+    # the certificate
+    "Certificate",
+    "certificate",
+    # slices and folds that no group straddles
+    "even_splits",
+    "folds",
+    "slices",
     # loading
     "transforms",
     # errors

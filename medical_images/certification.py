@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 
+from medical_images.errors import Problem, SpecError
+from medical_images.grouping import own_groups, whole_groups
 from medical_images.join import feature_column
-from medical_images.plan import Plan, group_ids, label_matrix
+from medical_images.plan import Plan
 from medical_images.spec import CorpusSpec
+
+IntArray = npt.NDArray[np.int64]
 
 
 def class_counts(plan: Plan, spec: CorpusSpec) -> dict[str, dict[str, dict[str, int]]]:
@@ -30,46 +40,316 @@ def certify(plan: Plan, spec: CorpusSpec) -> dict[str, Any]:
     """States how close the splits of a plan are to what the spec asks for.
 
     Returns:
-      A dictionary of plain values:
-        images, groups: {split: count};
-        images_without_group: {split: count} of images whose group is blank, each a group alone;
-        requested: {split: share};
-        group_overlap: groups that stand in more than one split (0);
-        labels: {feature: {class: {split: images}}} of the `stratify` features;
-        largest_deviation: the largest difference, in images, between a count of a label or of all
-          images and its share;
-        labels_absent: {split: [feature=class, ...]} of classes that occur, but not in this split;
-        seed, method.
+      A dictionary of plain values. A *count* is {requested, achieved, share}: how many images are
+      due to a split (None in official splits), how many it has, and what part that is of all
+      planned images (in official splits, of all images) of this kind.
+
+        method: `line`, `hash` or `official`; seed.
+        splits: {split: {share, images: count, groups, images_without_group}}; `share` is the text
+          of a fraction, None in official splits.
+        labels: {feature: {stratum: {split: count}}} of the `stratify` features; combinations of
+          several features stand under their names joined by ` & `.
+        largest_deviation: {images, split, label}: the largest difference between requested and
+          achieved, in images, and where it is.
+        rounding_floor: what the largest deviation would be if every image could be placed freely,
+          since images are whole.
+        group_overlap: groups that stand in more than one split.
+        copies: {sets, images, across_splits}: sets of images with the same bytes, their images,
+          and how many of the sets stand in more than one split.
+        labels_absent: {split: [feature=stratum, ...]} of strata that occur, but not in this split.
+        folds: the splits that are held out in turn.
+        warnings: what a reader should know, one sentence each.
+        plan_sha256: of which image is where; inputs_sha256: of all that the plan was made from.
     """
     names = list(plan.splits)
-    matrices = [label_matrix(records, spec) for records in plan.splits.values()]
-    sizes = np.array([len(matrix) for matrix in matrices])
-    achieved = np.stack([matrix.sum(axis=0) for matrix in matrices])
-    achieved = np.concatenate([achieved, sizes[:, None]], axis=1)
-    shares = np.array([[float(spec.splits[name])] for name in names])
-    deviation = np.abs(achieved - shares * achieved.sum(axis=0))
-    labels = [(name, value) for name in spec.stratify for value in spec.classes[name]]
-    table: dict[str, dict[str, dict[str, int]]] = {name: {} for name in spec.stratify}
-    absent: dict[str, list[str]] = {}
-    for column, (feature, value) in enumerate(labels):
-        counts = {name: int(count) for name, count in zip(names, achieved[:, column], strict=True)}
-        table[feature][value] = counts
-        for name, count in counts.items():
-            if count == 0 and any(counts.values()):
-                absent.setdefault(name, []).append(f"{feature}={value}")
-    groups = {name: set(group_ids(records)) for name, records in plan.splits.items()}
-    return {
-        "method": "line",
+    strata = [("", ""), *plan.strata.names]
+    achieved = np.array([_counts(records, plan) for records in plan.splits.values()])
+    requested = _requested(achieved, names, plan.shares)
+    groups = {name: set(own_groups(records)) for name, records in plan.splits.items()}
+    tables = {
+        stratum: _count_table(achieved[:, k], requested[:, k], names, plan.shares)
+        for k, stratum in enumerate(strata)
+    }
+    labels: dict[str, dict[str, Any]] = {feature: {} for feature, _ in plan.strata.names}
+    for feature, value in plan.strata.names:
+        labels[feature][value] = tables[feature, value]
+    certificate = {
+        "method": spec.splits.method if plan.shares else "official",
         "seed": spec.seed,
-        "requested": {name: str(spec.splits[name]) for name in names},
-        "images": {name: int(size) for name, size in zip(names, sizes, strict=True)},
-        "groups": {name: len(ids) for name, ids in groups.items()},
-        "images_without_group": {
-            name: int((records["group"] == "").sum()) if spec.group else 0
+        "splits": {
+            name: {
+                "share": str(plan.shares[name]) if name in plan.shares else None,
+                "images": tables["", ""][name],
+                "groups": len(groups[name]),
+                "images_without_group": int((records["group"] == "").sum()) if spec.group else 0,
+            }
             for name, records in plan.splits.items()
         },
+        "labels": labels,
+        "largest_deviation": _largest_deviation(achieved, requested, names, strata),
+        "rounding_floor": rounding_floor(requested[[n in plan.shares for n in names]]),
         "group_overlap": sum(map(len, groups.values())) - len(set().union(*groups.values())),
-        "labels": table,
-        "largest_deviation": round(float(deviation.max()), 6),
-        "labels_absent": absent,
+        "copies": _copies(plan),
+        "labels_absent": _absent(achieved, names, strata),
+        "folds": spec.splits.fold_names or (names if spec.splits.leave_one_out else []),
+        "plan_sha256": plan_digest(plan),
+        "inputs_sha256": inputs_digest(plan),
     }
+    return certificate | {"warnings": list(_warnings(plan, spec, certificate))}
+
+
+def check_tolerance(certificate: Mapping[str, Any], spec: CorpusSpec) -> None:
+    """Stops a build whose splits are farther from their shares than the spec accepts.
+
+    Raises:
+      SpecError: Lists every split and label that is.
+    """
+    allowed = spec.splits.max_deviation
+    if allowed is None:
+        return
+    problems = []
+    for label, name, count in _all_counts(certificate):
+        if count["requested"] is not None:
+            deviation = abs(count["achieved"] - count["requested"])
+            if deviation > allowed:
+                what = (
+                    f"{label or 'images'}: {count['requested']:,.2f} requested,"
+                    f" {count['achieved']:,} achieved, {deviation:,.2f} off; allowed: {allowed:g}"
+                )
+                problems.append(Problem(where=f"splits.{name}", what=what))
+    if problems:
+        floor = certificate["rounding_floor"]
+        raise SpecError(
+            problems,
+            headline=f"The splits are farther from their shares than `max_deviation: {allowed:g}`",
+            epilog=f"Rounding alone leaves {floor:.2f} images. Raise max_deviation, or give the"
+            " splits other shares; whole groups cannot be divided.",
+        )
+
+
+def rounding_floor(requested: npt.NDArray[np.float64]) -> float:
+    """The least largest deviation that whole images allow.
+
+    Args:
+      requested: float64 of shape (splits, labels), images due; the splits of a label add up to a
+        whole number.
+
+    Returns:
+      The largest difference that is left when the fractions of each label are rounded up where
+      they are largest (the method of largest remainders), and down elsewhere.
+
+    Example:
+      >>> round(rounding_floor(np.array([[89.6], [11.2], [11.2]])), 6)
+      0.4
+    """
+    if requested.size == 0:
+        return 0.0
+    fractions = np.sort(requested - np.floor(requested), axis=0)[::-1]
+    num_up = np.rint(fractions.sum(axis=0)).astype(np.int64)
+    is_up = np.arange(len(fractions))[:, None] < num_up
+    return float(np.where(is_up, 1 - fractions, fractions).max())
+
+
+def plan_digest(plan: Plan) -> str:
+    """Returns a hash of which image stands where."""
+    digest = hashlib.sha256()
+    for name, records in plan.splits.items():
+        digest.update(json.dumps([name, records["path"].tolist()]).encode())
+    return digest.hexdigest()
+
+
+def inputs_digest(plan: Plan) -> str:
+    """Returns a hash of the records, whatever splits they came to be in.
+
+    It covers names and sizes of files, groups, official splits, copies and features.
+    """
+    records = pd.concat(plan.splits.values(), ignore_index=True)
+    records = records.sort_values("path", ignore_index=True)
+    made_here = ("key", "position", "table", "line")
+    digest = hashlib.sha256()
+    for column in sorted(name for name in records.columns.astype(str) if name not in made_here):
+        cells = records[column]
+        is_number = pd.api.types.is_numeric_dtype(cells)
+        digest.update(column.encode())
+        digest.update(cells.to_numpy().tobytes() if is_number else _text(cells.tolist()))
+    return digest.hexdigest()
+
+
+def _text(cells: list[Any]) -> bytes:
+    return json.dumps(cells, default=str).encode()
+
+
+def _counts(records: pd.DataFrame, plan: Plan) -> IntArray:
+    """int64 of shape (1 + strata,): all images, and those of each stratum."""
+    sums = plan.strata.matrix(records).sum(axis=0, dtype=np.int64)
+    return np.append(len(records), sums)
+
+
+def _requested(
+    achieved: IntArray, names: Sequence[str], shares: Mapping[str, Fraction]
+) -> npt.NDArray[np.float64]:
+    """float64 of the shape of `achieved`: images due; NaN in official splits."""
+    is_planned = np.array([name in shares for name in names])
+    totals = achieved[is_planned].sum(axis=0)
+    due = [
+        [float(shares[name] * int(total)) if name in shares else np.nan for total in totals]
+        for name in names
+    ]
+    return np.array(due, dtype=np.float64)
+
+
+def _count_table(
+    achieved: IntArray,
+    requested: npt.NDArray[np.float64],
+    names: Sequence[str],
+    shares: Mapping[str, Fraction],
+) -> dict[str, dict[str, Any]]:
+    is_planned = np.array([name in shares for name in names])
+    num_planned, num_all = int(achieved[is_planned].sum()), int(achieved.sum())
+    table = {}
+    for name, have, due in zip(names, achieved.tolist(), requested.tolist(), strict=True):
+        total = num_planned if name in shares else num_all
+        table[name] = {
+            "requested": round(due, 6) if name in shares else None,
+            "achieved": have,
+            "share": round(have / total, 6) if total else 0.0,
+        }
+    return table
+
+
+def _largest_deviation(
+    achieved: IntArray,
+    requested: npt.NDArray[np.float64],
+    names: Sequence[str],
+    strata: Sequence[tuple[str, str]],
+) -> dict[str, Any]:
+    deviation = np.nan_to_num(np.abs(achieved - requested))
+    split, label = np.unravel_index(int(deviation.argmax()), deviation.shape)
+    return {
+        "images": round(float(deviation.max()), 6),
+        "split": names[int(split)],
+        "label": _label(strata[int(label)]),
+    }
+
+
+def _label(stratum: tuple[str, str]) -> str:
+    """The name of a stratum; that of all images is blank."""
+    return "=".join(stratum) if any(stratum) else ""
+
+
+def _copies(plan: Plan) -> dict[str, int]:
+    columns = [
+        records[["copy"]].assign(split=name)
+        for name, records in plan.splits.items()
+        if "copy" in records
+    ]
+    copies = pd.concat(columns) if columns else pd.DataFrame({"copy": [], "split": []})
+    copies = copies[copies["copy"] != ""]
+    splits_of_set = copies.groupby("copy")["split"].nunique()
+    return {
+        "sets": len(splits_of_set),
+        "images": len(copies),
+        "across_splits": int((splits_of_set > 1).sum()),
+    }
+
+
+def _absent(
+    achieved: IntArray, names: Sequence[str], strata: Sequence[tuple[str, str]]
+) -> dict[str, list[str]]:
+    absent: dict[str, list[str]] = {}
+    for k in np.flatnonzero(achieved.any(axis=0)):
+        for name, count in zip(names, achieved[:, k], strict=True):
+            if count == 0:
+                absent.setdefault(name, []).append(_label(strata[int(k)]))
+    return absent
+
+
+def _all_counts(certificate: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yields (label, split, count)."""
+    for name, split in certificate["splits"].items():
+        yield "", name, split["images"]
+    for feature, values in certificate["labels"].items():
+        for value, table in values.items():
+            for name, count in table.items():
+                yield _label((feature, value)), name, count
+
+
+def _warnings(plan: Plan, spec: CorpusSpec, certificate: Mapping[str, Any]) -> Iterator[str]:
+    records = pd.concat(plan.splits.values(), ignore_index=True)
+    ids = whole_groups(records, join_copies=spec.duplicates == "group")
+    codes, _ = pd.factorize(ids)
+    yield from _warnings_of_groups(codes, records, plan, spec)
+    yield from _warnings_of_strata(codes, records, plan, spec, certificate)
+    overlap, copies = certificate["group_overlap"], certificate["copies"]
+    if overlap:
+        yield f"{_several(overlap, 'group')} in more than one split, as `allow_leaks` permits"
+    if copies["across_splits"]:
+        yield (
+            f"{_several(copies['across_splits'], 'set')} of images with the same bytes in more"
+            " than one split"
+        )
+
+
+def _warnings_of_groups(
+    codes: IntArray, records: pd.DataFrame, plan: Plan, spec: CorpusSpec
+) -> Iterator[str]:
+    if not spec.group:
+        yield (
+            "no `group`: each image is a group of its own, so images of one patient may stand in"
+            " several splits"
+        )
+    elif num_blank := int((records["group"] == "").sum()):
+        yield f"{_several(num_blank, 'image')} without a group id, each a group of its own"
+    sizes = np.bincount(codes[: len(records)])
+    if not plan.shares or not len(sizes):
+        return
+    is_planned = np.repeat(
+        [name in plan.shares for name in plan.splits], [len(r) for r in plan.splits.values()]
+    )
+    largest = int(np.bincount(codes[is_planned], minlength=1).max())
+    name, share = min(plan.shares.items(), key=lambda item: item[1])
+    due = float(share) * int(is_planned.sum())
+    if largest > max(due, 1):
+        yield (
+            f"one group has {largest:,} images, more than the {due:,.0f} that are due to {name};"
+            " splits cannot be near their shares"
+        )
+
+
+def _warnings_of_strata(
+    codes: IntArray,
+    records: pd.DataFrame,
+    plan: Plan,
+    spec: CorpusSpec,
+    certificate: Mapping[str, Any],
+) -> Iterator[str]:
+    if plan.shares and spec.splits.method == "hash":
+        yield "`method: hash` balances nothing: shares are met only as well as chance has it"
+    elif plan.shares and not plan.strata.features and "stratify" not in spec.model_fields_set:
+        yield "no `stratify`: splits and slices hold their share of images, not of any label"
+    if plan.strata.num_left_out:
+        yield (
+            f"{_several(plan.strata.num_left_out, 'combination')} of `stratify` features too rare,"
+            " or too many, to be balanced; each feature is balanced by itself"
+        )
+    matrix = plan.strata.matrix(records)
+    for column, (feature, value) in enumerate(plan.strata.names):
+        has = matrix[:, column] > 0
+        num_groups = len(np.unique(codes[has]))
+        label = _label((feature, value))
+        if num_groups == 0 and feature in spec.classes:
+            yield f"{label} is declared, and no image has it"
+        elif 0 < num_groups < len(plan.splits):
+            lacking = [
+                name
+                for name, count in certificate["labels"][feature][value].items()
+                if count["achieved"] == 0
+            ]
+            yield (
+                f"{label} has {_several(num_groups, 'group')} for {len(plan.splits)} splits"
+                + (f"; none in {', '.join(lacking)}" if lacking else "")
+            )
+
+
+def _several(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' if number != 1 else ''}"

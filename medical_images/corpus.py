@@ -8,10 +8,13 @@ import os
 from typing import Any
 
 from medical_images import certification, images, tables
+from medical_images.copies import apply_copies, find_copies
+from medical_images.dataset_index import read_former
 from medical_images.errors import Problem, SpecError
+from medical_images.grouping import torn_groups
 from medical_images.join import Joined, check_rejects, join_images
 from medical_images.paths import absolute
-from medical_images.plan import Plan, plan_records
+from medical_images.plan import Former, Plan, plan_records
 from medical_images.rejects import refuse_foreign
 from medical_images.spec import CorpusSpec, LoadedSpec
 
@@ -24,21 +27,24 @@ class PlannedCorpus:
       loaded: Its spec.
       joined: Records and the log of rejects.
       plan: Splits and order.
+      certificate: What the plan achieves.
       rejects_path: Where the rejects are listed; None if there are none.
     """
 
     loaded: LoadedSpec
     joined: Joined
     plan: Plan
+    certificate: dict[str, Any]
     rejects_path: str | None
 
     def metadata(self, plan: Plan) -> dict[str, Any]:
         """Returns what the dataset says of itself: class counts, certificate, rejects."""
         spec = self.loaded.spec
+        is_whole = plan.num_records == self.plan.num_records
         return {
             "spec_sha256": spec_digest(spec),
             "class_counts": certification.class_counts(plan, spec),
-            "certificate": certification.certify(plan, spec),
+            "certificate": self.certificate if is_whole else certification.certify(plan, spec),
             "rejects": self.joined.log.counts(),
             "rows": self.joined.num_rows,
             "image_files": self.joined.num_files,
@@ -54,6 +60,18 @@ class PlannedCorpus:
         for outcome, codes in self.joined.log.counts().items():
             listed = ", ".join(f"{count:,} {code}" for code, count in codes.items())
             lines.append(f"{outcome}: {listed}")
+        if self.joined.num_unmatched_lines:
+            lines.append(
+                f"warning: {self.joined.num_unmatched_lines:,} lines of the lists of splits name no"
+                " image that is written"
+            )
+        lines += [f"warning: {warning}" for warning in self.certificate["warnings"]]
+        worst, floor = self.certificate["largest_deviation"], self.certificate["rounding_floor"]
+        if self.plan.shares:
+            lines.append(
+                f"splits are within {worst['images']:.2f} images of their shares; rounding alone"
+                f" leaves {floor:.2f}"
+            )
         if self.rejects_path:
             lines.append(f"listed in {self.rejects_path} (personal data, readable by you only)")
         return "\n".join(lines)
@@ -67,6 +85,8 @@ def spec_digest(spec: CorpusSpec) -> str:
 def plan_corpus(loaded: LoadedSpec) -> PlannedCorpus:
     """Reads tables and lists images, joins them, and plans splits and order.
 
+    Image files are opened only where two have the same number of bytes, and so may be copies.
+
     Args:
       loaded: The spec and the corpus root.
 
@@ -75,16 +95,58 @@ def plan_corpus(loaded: LoadedSpec) -> PlannedCorpus:
     """
     spec, root = loaded.spec, loaded.root
     rows = tables.read_rows(spec, root=root, source=loaded.source) if spec.tables else None
+    lists = tables.read_lists(spec, root=root, source=loaded.source)
     files = images.list_images(
         root,
         spec.images.templates,
         exclude={table.path for table in spec.tables} | _own_files(loaded),
         pixel_sizes=spec.boxes is not None,
     )
-    joined = join_images(rows, files, spec)
+    joined = join_images(rows, files, spec, lists)
+    joined = apply_copies(joined, find_copies(root, joined.records), spec)
+    joined = _note_leaks(joined, spec)
     rejects_path = _write_rejects(joined, loaded)
     check_rejects(joined, spec, epilog=_where_listed(rejects_path))
-    return PlannedCorpus(loaded, joined, plan_records(joined.records, spec), rejects_path)
+    former = _former(loaded)
+    try:
+        plan = plan_records(joined.records, spec, former)
+        certificate = certification.certify(plan, spec)
+        certification.check_tolerance(certificate, spec)
+    except SpecError as error:
+        raise _with_places(error, loaded, rejects_path) from None
+    return PlannedCorpus(loaded, joined, plan, certificate, rejects_path)
+
+
+def _with_places(error: SpecError, loaded: LoadedSpec, rejects_path: str | None) -> SpecError:
+    """Adds the places in the spec's file, which planning does not know, and where to look."""
+    problems = [
+        dataclasses.replace(problem, where=loaded.source.where(tuple(problem.where.split("."))))
+        for problem in error.problems
+    ]
+    listed = f"What was found is listed in {rejects_path} (personal data)" if rejects_path else ""
+    return SpecError(problems, headline=error.headline, epilog=error.epilog or listed)
+
+
+def _note_leaks(joined: Joined, spec: CorpusSpec) -> Joined:
+    """Lists the images of groups that stand in two official splits, whether allowed or not."""
+    torn = torn_groups(joined.records, join_copies=spec.duplicates == "group")
+    log = joined.log.adding(
+        outcome="noted",
+        code="group_in_two_splits",
+        kind="row",
+        entries=torn[["table", "line", "path"]].assign(value=torn["split"]),
+    )
+    return dataclasses.replace(joined, log=log)
+
+
+def _former(loaded: LoadedSpec) -> Former | None:
+    """Reads the dataset that is to be extended, if one is."""
+    former = loaded.spec.splits.extend
+    if former is None:
+        return None
+    base = os.path.dirname(loaded.path) if loaded.path else "."
+    where = loaded.source.where(("splits", "extend"))
+    return Former(*read_former(former, base=base, where=where))
 
 
 def _where_listed(rejects_path: str | None) -> str:

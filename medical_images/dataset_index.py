@@ -1,27 +1,32 @@
 """The index: all metadata of the written examples, in written order, without pixels.
 
-Each split has one Parquet file in the dataset's `index` folder. Counts, weights and leak checks of
-any slice are read from it; no image is.
+Each split has one Parquet file in the dataset's `index` folder. Counts, weights, leak checks and
+slices between groups are read from it; no image is. A later dataset that extends this one reads
+from it where the groups stand.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from etils import epath
 
-from medical_images.errors import nearest
+from medical_images.errors import Problem, SpecError, nearest
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
 FOLDER = "index"
-GROUP, POSITION, SPLIT = "_group", "_position", "_split"
+GROUP, KEY, POSITION, SPLIT = "_group", "_key", "_position", "_split"
+_NO_FORMER = "The dataset to extend cannot be read"
+_OURS = b"medical_images"  # the key of the metadata of the Parquet schema that is this package's
 
 
 def write_index(
@@ -29,13 +34,16 @@ def write_index(
     *,
     features: Mapping[str, list[str] | None],
     path: str | os.PathLike[str],
+    seed: int,
 ) -> None:
     """Writes the index of one split.
 
     Args:
-      records: The records in written order.
+      records: The records in written order; beside the features `group`, `key` (uint64, the keyed
+        hash of the record's own group, also where that is blank) and `position`.
       features: {feature: its classes, or None where it has none}.
       path: The Parquet file; its folder is made.
+      seed: The seed that the keys were made with.
     """
     columns: dict[str, Any] = {}
     for name, classes in features.items():
@@ -45,9 +53,11 @@ def write_index(
         elif values.dtype == "object":
             values = values.map(_plain)
         columns[name] = values.reset_index(drop=True)
-    columns[GROUP] = records["group"].reset_index(drop=True)
-    columns[POSITION] = records["position"].reset_index(drop=True)
+    for name, column in ((GROUP, "group"), (KEY, "key"), (POSITION, "position")):
+        columns[name] = records[column].reset_index(drop=True)
     table = pa.Table.from_pandas(pd.DataFrame(columns), preserve_index=False)
+    ours = {_OURS: json.dumps({"seed": seed}).encode()}
+    table = table.replace_schema_metadata({**table.schema.metadata, **ours})
     target = epath.Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("wb") as file:
@@ -71,7 +81,8 @@ def index(builder: str | tfds.core.DatasetBuilder, split: str | None = None) -> 
 
     Returns:
       One line an example, in written order: the features (classes as names), `_split`, `_group`
-      (blank: a group of its own) and `_position` (place of its group on the split's line, [0, 1)).
+      (blank: a group of its own), `_key` (uint64, the keyed hash of its group, also of a blank one)
+      and `_position` (place of its group on the split's line, [0, 1)).
 
     Raises:
       FileNotFoundError: The dataset has no index; it was not built by this package.
@@ -80,20 +91,33 @@ def index(builder: str | tfds.core.DatasetBuilder, split: str | None = None) -> 
       >>> mi.index('medical_images/phantom', 'train[:10%]')  # doctest: +SKIP
     """
     builder = resolve_builder(builder)
-    instructions = _absolute(builder, split)
     parts: list[pd.DataFrame] = []
-    for name, begin, end in instructions:
-        path = epath.Path(builder.data_dir) / FOLDER / f"{name}.parquet"
-        if not path.exists():
-            raise FileNotFoundError(f"{builder.info.full_name} has no index of split '{name}'")
-        with path.open("rb") as file:
-            whole = pq.read_table(file)
-        part = whole.slice(begin, end - begin).to_pandas()
+    for name, begin, end in absolute_slices(builder, split):
+        part = _read(builder, name).slice(begin, end - begin).to_pandas()
         part.insert(0, SPLIT, name)
         parts.append(part)
     if len(parts) == 1:
         return parts[0]
     return pd.concat(parts, ignore_index=True)
+
+
+def group_places(builder: tfds.core.DatasetBuilder, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Reads where the groups of a whole split stand.
+
+    Args:
+      builder: A built dataset.
+      split: The name of a split.
+
+    Returns:
+      Of each example, in written order: the position of its group (float64) and the key of its
+      group (uint64).
+
+    Raises:
+      FileNotFoundError: The dataset has no index; it was not built by this package.
+      ValueError: The index is that of an earlier version of this package, without keys.
+    """
+    table = _read(builder, split, columns=[POSITION, KEY])
+    return table[POSITION].to_numpy(), table[KEY].to_numpy()
 
 
 class ClassCounts(dict[str, int]):
@@ -139,7 +163,7 @@ def class_counts(
     if feature not in classes:
         raise ValueError(f"'{feature}' is no feature of classes; {nearest(feature, classes)}")
     counts = index(builder, split)[feature].explode().value_counts()
-    splits = tuple(dict.fromkeys(name for name, _, _ in _absolute(builder, split)))
+    splits = tuple(dict.fromkeys(name for name, _, _ in absolute_slices(builder, split)))
     return ClassCounts(
         {name: int(counts.get(name, 0)) for name in classes[feature]},
         feature=feature,
@@ -166,8 +190,8 @@ def resolve_builder(builder: str | tfds.core.DatasetBuilder) -> tfds.core.Datase
     return builder
 
 
-def _absolute(builder: tfds.core.DatasetBuilder, split: Any) -> list[tuple[str, int, int]]:
-    """Resolves a slice as TFDS does, to (split, begin, end)."""
+def absolute_slices(builder: tfds.core.DatasetBuilder, split: Any) -> list[tuple[str, int, int]]:
+    """Resolves a slice, or a sum of them, as TFDS does: to (split, begin, end)."""
     import tensorflow_datasets as tfds
 
     infos = builder.info.splits
@@ -182,3 +206,86 @@ def _absolute(builder: tfds.core.DatasetBuilder, split: Any) -> list[tuple[str, 
         end = size if part.to is None else part.to
         result.append((part.splitname, begin, end))
     return result
+
+
+def read_former(
+    former: str | os.PathLike[str],
+    *,
+    base: str | os.PathLike[str] = ".",
+    where: str = "splits.extend",
+) -> tuple[pd.DataFrame, int]:
+    """Reads where the groups of an existing dataset stand, so that a new one can leave them there.
+
+    Args:
+      former: The dataset's folder (which holds `dataset_info.json`), or its name in TFDS such as
+        `medical_images/mine:1.0.0`.
+      base: The folder that a relative path is relative to.
+      where: The place of `former` in the spec, for messages.
+
+    Returns:
+      One line a group, split by split in written order: `split`, `key` (uint64) and `position`
+      (float64, its place on the split's line); and the seed that the keys were made with. A group
+      in several splits, as official ones may have it, is told of the first by name.
+
+    Raises:
+      SpecError: There is no such dataset, or it was not built by this package.
+    """
+    folder = _former_folder(os.fspath(former), os.fspath(base))
+    files = sorted((folder / FOLDER).glob("*.parquet")) if folder else []
+    if not files:
+        what = f"'{former}' is neither the folder of a dataset of this package nor its name in TFDS"
+        remedy = "name the folder that holds its dataset_info.json, or medical_images/NAME:VERSION"
+        raise SpecError([Problem(where=where, what=what, remedy=remedy)], headline=_NO_FORMER)
+    parts, seed = [], 0
+    for file in files:
+        try:
+            table = _read_parquet(file, [KEY, POSITION])
+            seed = int(json.loads((table.schema.metadata or {})[_OURS])["seed"])
+        except (
+            KeyError,
+            ValueError,
+        ):  # Arrow's error of a file that is not Parquet is a ValueError
+            what = f"'{former}' has no index of keys; an earlier version of this package built it"
+            problem = Problem(where=where, what=what, remedy="build it again")
+            raise SpecError([problem], headline=_NO_FORMER) from None
+        part = table.select([KEY, POSITION]).to_pandas()
+        part.columns = pd.Index(["key", "position"])
+        part.insert(0, "split", file.stem)
+        parts.append(part)
+    return pd.concat(parts).drop_duplicates("key", ignore_index=True), seed
+
+
+def _former_folder(former: str, base: str) -> epath.Path | None:
+    """Returns the folder of a dataset that is named by its path or by its name in TFDS."""
+    path = former if "://" in former else os.path.join(base, os.path.expanduser(former))
+    if (epath.Path(path) / FOLDER).is_dir():
+        return epath.Path(path)
+    try:
+        return epath.Path(resolve_builder(former).data_dir)
+    except ValueError:  # TFDS knows no such name
+        return None
+
+
+def _read(
+    builder: tfds.core.DatasetBuilder, split: str, columns: list[str] | None = None
+) -> pa.Table:
+    path = epath.Path(builder.data_dir) / FOLDER / f"{split}.parquet"
+    if not path.exists():
+        raise FileNotFoundError(f"{builder.info.full_name} has no index of split '{split}'")
+    try:
+        return _read_parquet(path, columns)
+    except KeyError as error:
+        raise ValueError(
+            f"the index of {builder.info.full_name} has no column {error}; an earlier version of"
+            " this package built it: build it again"
+        ) from None
+
+
+def _read_parquet(path: epath.Path, columns: list[str] | None = None) -> pa.Table:
+    """Reads a Parquet file; KeyError for a column that it does not have."""
+    with path.open("rb") as opened:
+        file = pq.ParquetFile(opened)
+        for column in columns or ():
+            if column not in file.schema_arrow.names:
+                raise KeyError(column)
+        return file.read(columns=columns)

@@ -52,6 +52,7 @@ class CorpusError(ValueError):
         self, problems: Iterable[Problem], *, headline: str = "Problems", epilog: str = ""
     ) -> None:
         self.problems: tuple[Problem, ...] = tuple(problems)
+        self.headline, self.epilog = headline, epilog
         super().__init__(_message(self.problems, headline, epilog))
 
     def __reduce__(self) -> tuple[object, ...]:

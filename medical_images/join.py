@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from medical_images.errors import BuildError, Problem, RejectedError, SpecError, nearest
+from medical_images.official import Lists, split_by_key
 from medical_images.rejects import Outcome, RejectLog
 from medical_images.spec import (
     IMAGE_PATH,
@@ -31,6 +33,7 @@ from medical_images.values import parse_feature
 # The rows' own columns keep their names; no header can hold the NUL that sets ours apart.
 _OTHER_FORMATS = tuple(set(IMAGE_EXTENSIONS) - {".jpg", ".jpeg", ".png"})
 PATH, NUM_BYTES, WIDTH, HEIGHT = "\0path", "\0num_bytes", "\0width", "\0height"
+SPLIT = "\0split"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,18 +41,20 @@ class Joined:
     """What became of the rows and the files of a corpus.
 
     Attributes:
-      records: One line an image, sorted by path: `path`, `num_bytes`, `table`, `line`, `group` (""
-        where blank) and one column a feature, `feature_<name>`; `width` and `height` where boxes
-        need them.
+      records: One line an image, sorted by path: `path`, `num_bytes`, `table`, `line`, `split` (the
+        official one, or "" where it is to be planned), `group` ("" where blank) and one column a
+        feature, `feature_<name>`; `width` and `height` where boxes need them.
       log: Every row and file that is not part of a record.
       num_rows: Rows of the joined tables.
       num_files: Files that the path templates can name.
+      num_unmatched_lines: Lines of the lists of official splits that name no record.
     """
 
     records: pd.DataFrame
     log: RejectLog
     num_rows: int
     num_files: int
+    num_unmatched_lines: int = 0
 
 
 def feature_column(name: str) -> str:
@@ -57,16 +62,22 @@ def feature_column(name: str) -> str:
     return f"feature_{name}"
 
 
-def join_images(rows: Rows | None, files: pd.DataFrame, spec: CorpusSpec) -> Joined:
+def join_images(
+    rows: Rows | None, files: pd.DataFrame, spec: CorpusSpec, lists: Lists | None = None
+) -> Joined:
     """Joins rows with image files, both ways.
 
     Args:
       rows: The rows of the tables; None for a corpus whose paths tell everything.
       files: What `images.list_images` returns.
-      spec: The path templates, features, groups and rules.
+      spec: The path templates, features, groups, official splits and rules.
+      lists: The lines of each list of `splits: {files: ...}`, by split.
 
     Returns:
       The records and the log; nothing is raised for bad rows, see `check_rejects`.
+
+    Raises:
+      SpecError: The paths do not tell what the spec needs, or the lists contradict each other.
     """
     is_named = files["path"].map(_is_utf8).astype(bool)
     named = files[is_named]
@@ -86,13 +97,18 @@ def join_images(rows: Rows | None, files: pd.DataFrame, spec: CorpusSpec) -> Joi
     _derive(sieve, spec, [name for name in spec.derive if name in late])
     _drop_copies(sieve, spec)
     _parse_features(sieve, spec)
+    splits = split_by_key(spec, lists=lists or {}, paths=sieve.frame[PATH].unique())
+    _add_splits(sieve, splits, spec)
     if spec.boxes is not None:
         _check_boxes(sieve, spec)
         sieve.log_dropped_boxes()
         _drop_images_of_rejected_rows(sieve)
     records = _records(sieve.frame, spec)
     log = _log_unreferenced(sieve, files, records, spec)
-    joined = Joined(records, log, rows.num_rows, len(files))
+    num_unmatched = 0
+    if spec.splits.files:
+        num_unmatched = len(splits.keys() - set(sieve.frame[_split_column(spec)]))
+    joined = Joined(records, log, rows.num_rows, len(files), num_unmatched)
     _add_up(joined, sieve, files)
     return joined
 
@@ -118,11 +134,14 @@ def check_rejects(joined: Joined, spec: CorpusSpec, *, epilog: str = "") -> None
     if not is_refused and fraction <= rules.max_fraction and len(joined.records):
         return
     allowed = {
-        column: f"allowed: {', '.join(feature.values[:20])}"
+        ("label_unknown", column): f"allowed: {', '.join(feature.values[:20])}"
         for name, feature in spec.features.items()
         if isinstance(feature, ClassFeature | LabelsFeature | BoxesFeature) and feature.values
         for column in feature.columns(name)
     }
+    if spec.splits.column is not None:
+        cells = [cell for cells in spec.splits.values.values() for cell in cells]
+        allowed["split_unknown", spec.splits.column] = f"allowed: {', '.join(cells[:20])}"
     ids = {column for place, column in spec.columns_used() if place[0] in ("group", "images")}
     ids |= {
         column
@@ -299,6 +318,29 @@ def _parse_features(sieve: _Sieve, spec: CorpusSpec) -> None:
                 sieve.remove(mask, fault.code, column=fault.column)
 
 
+def _split_column(spec: CorpusSpec) -> str:
+    """Returns the column of the rows that tells official splits."""
+    splits = spec.splits
+    if splits.leave_one_out is not None:
+        return feature_column(splits.leave_one_out)
+    if splits.column is not None:
+        return splits.column
+    return PATH if splits.on == IMAGE_PATH else splits.on
+
+
+def _add_splits(sieve: _Sieve, splits: Mapping[str, str], spec: CorpusSpec) -> None:
+    """Adds the official split of each row, "" where it is to be planned."""
+    column = _split_column(spec)
+    keys = sieve.frame[column]
+    official = pd.Series([splits.get(key, "") for key in keys], index=keys.index, dtype="str")
+    sieve.frame = sieve.frame.assign(**{SPLIT: official})
+    shown = column if spec.splits.column else ""
+    if shown:
+        sieve.remove(~keys.isin(list(splits)) & (keys != ""), "split_unknown", column=shown)
+    if not spec.splits.is_planned:
+        sieve.remove(sieve.frame[SPLIT] == "", "split_missing", column=shown)
+
+
 def _check_boxes(sieve: _Sieve, spec: CorpusSpec) -> None:
     """Holds boxes against the sizes of their images."""
     assert spec.boxes is not None
@@ -344,7 +386,7 @@ def _records(rows: pd.DataFrame, spec: CorpusSpec) -> pd.DataFrame:
     if spec.group:
         cells = rows[list(spec.group)]
         group = join_cells(cells).mask((cells == "").all(axis=1), "")
-    names = {PATH: "path", NUM_BYTES: "num_bytes", TABLE: "table", LINE: "line"}
+    names = {PATH: "path", NUM_BYTES: "num_bytes", TABLE: "table", LINE: "line", SPLIT: "split"}
     names |= {WIDTH: "width", HEIGHT: "height"} if spec.boxes else {}
     names |= {feature_column(name): feature_column(name) for name in spec.features}
     records = rows[list(names)].rename(columns=names).assign(group=group)
@@ -375,7 +417,7 @@ def _log_unreferenced(
 
 def _add_up(joined: Joined, sieve: _Sieve, files: pd.DataFrame) -> None:
     """Every row and every file has come to exactly one end, or the build stops."""
-    entries = joined.log.entries
+    entries = joined.log.entries[joined.log.entries.outcome != "noted"]
     lookup_only = (entries.code == "join_unmatched") & (entries.outcome == "reported")
     num_logged = int(((entries.kind == "row") & ~lookup_only).sum())
     num_kept = len(sieve.frame) - int(sieve.is_dropped().sum())

@@ -262,7 +262,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             if written != len(records):
                 raise BuildError(f"split '{name}': {len(records)} planned, {written} written")
             path = epath.Path(self.data_dir) / dataset_index.FOLDER / f"{name}.parquet"
-            dataset_index.write_index(records, features=classes, path=path)
+            dataset_index.write_index(records, features=classes, path=path, seed=spec.seed)
         self.info.metadata.update(self._plan().metadata(plan))
 
 

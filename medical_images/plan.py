@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from medical_images import line
-from medical_images.errors import Problem, SpecError
-from medical_images.join import feature_column
-from medical_images.spec import ClassFeature, CorpusSpec
+from medical_images.errors import Problem, SpecError, some_lines
+from medical_images.grouping import own_groups, torn_groups, whole_groups
+from medical_images.spec import CorpusSpec, leave_one_out_name
+from medical_images.strata import Strata
 
-_SINGLETON = "\x00image:"  # cannot begin a group id, since cells are stripped
+_NO_SPLITS = "The splits cannot be made"
+IntArray = npt.NDArray[np.int64]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,11 +25,16 @@ class Plan:
     """The records of every split, in written order.
 
     Attributes:
-      splits: {split: records}; the records' columns and `position`, the place of the record's group
-        on the split's line: the middle of its images, in [0, 1).
+      splits: {split: records}; the records' columns; `key`, the keyed hash of the record's own
+        group (uint64); and `position`, the place of what must stay together on the split's line,
+        about the middle of its images, in [0, 1).
+      shares: {split: its share of the planned images}; official splits have none.
+      strata: What is balanced.
     """
 
     splits: Mapping[str, pd.DataFrame]
+    shares: Mapping[str, Fraction]
+    strata: Strata
 
     @property
     def num_records(self) -> int:
@@ -36,111 +45,251 @@ class Plan:
         """Returns the plan cut to the first records of each split; None leaves it whole."""
         if num_records is None:
             return self
-        return Plan({name: records.iloc[:num_records] for name, records in self.splits.items()})
+        cut = {name: records.iloc[:num_records] for name, records in self.splits.items()}
+        return dataclasses.replace(self, splits=cut)
 
 
-def plan_records(records: pd.DataFrame, spec: CorpusSpec) -> Plan:
+@dataclasses.dataclass(frozen=True)
+class Former:
+    """A former dataset, whose groups keep their splits and positions.
+
+    Attributes:
+      groups: One line a group: `split`, `key` (uint64) and `position`.
+      seed: With which the keys were made.
+    """
+
+    groups: pd.DataFrame
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class GroupTable:
+    """What a plan is made from.
+
+    Attributes:
+      codes: int64 of shape (records,), the number of each record's group.
+      groups: The groups: keyed hashes, sizes, counts of each stratum.
+    """
+
+    codes: IntArray
+    groups: line.Groups
+
+
+def plan_records(records: pd.DataFrame, spec: CorpusSpec, former: Former | None = None) -> Plan:
     """Plans splits and order: groups stay whole, and every slice is stratified.
 
     Args:
       records: What `join.join_images` makes; their order does not matter.
-      spec: `splits`, `stratify` and `seed`.
+      spec: `splits`, `stratify`, `duplicates` and `seed`.
+      former: The dataset that this one extends.
 
     Raises:
-      SpecError: A split would be empty.
+      SpecError: A split would be empty, counts do not add up, a group stands in two official
+        splits, a stratum has no image, or the former dataset does not fit.
     """
-    ids = group_ids(records)
+    records = records.assign(key=line.hash_groups(own_groups(records), seed=spec.seed))
+    strata = Strata.fit(records, spec)
+    _refuse_torn(records, spec)
+    is_planned = (records["split"] == "").to_numpy()
+    planned = records[is_planned]
+    shares = _shares(spec, len(planned))
+    strata = _with_joint(strata, planned, spec, list(shares.values()))
+    _refuse_empty_strata(records, strata, spec)
+    splits = _planned_splits(planned, spec, strata, shares, former)
+    for name in _official_names(spec):
+        official = records[(records["split"] == name).to_numpy()]
+        if len(official) or not spec.splits.leave_one_out:
+            splits[name] = official
+    _refuse_empty(splits, shares, spec)
+    ordered = {name: _in_order(part, spec, strata, name, former) for name, part in splits.items()}
+    return Plan(ordered, shares, strata)
+
+
+def group_table(records: pd.DataFrame, strata: Strata) -> GroupTable:
+    """Reduces records to groups."""
+    ids = whole_groups(records, join_copies=strata.spec.duplicates == "group")
     codes, unique = pd.factorize(ids, sort=True)
-    groups = _Groups(
-        hashes=line.hash_groups(unique.tolist(), seed=spec.seed),
-        sizes=np.bincount(codes, minlength=len(unique)).astype(np.int64),
-        counts=_sum_by_group(label_matrix(records, spec), codes, len(unique)),
-    )
-    split_of_group = line.plan_splits(
-        hashes=groups.hashes,
-        sizes=groups.sizes,
-        counts=groups.counts,
-        ratios=list(spec.splits.values()),
-    )
-    _refuse_empty(split_of_group, groups.sizes, spec)
-    splits = {}
-    for number, name in enumerate(spec.splits):
-        members = np.flatnonzero(split_of_group == number)
-        splits[name] = _in_order(records, codes, members, groups)
-    return Plan(splits)
+    sizes = np.bincount(codes, minlength=len(unique))
+    matrix = strata.matrix(records)
+    counts = np.zeros((len(unique), matrix.shape[1]), dtype=np.int64)
+    for column, is_in in enumerate(matrix.T):
+        counts[:, column] = np.bincount(codes[is_in > 0], minlength=len(unique))
+    hashes = line.hash_groups(unique.tolist(), seed=strata.spec.seed)
+    return GroupTable(codes.astype(np.int64), line.Groups.make(hashes, sizes, counts))
 
 
-def group_ids(records: pd.DataFrame) -> pd.Series[str]:
-    """Returns the group of each record; a blank one is a group of its own, named by the image."""
-    return records["group"].mask(records["group"] == "", _SINGLETON + records["path"].astype("str"))
+def _shares(spec: CorpusSpec, num_planned: int) -> dict[str, Fraction]:
+    try:
+        return spec.splits.planned(num_planned)
+    except ValueError as error:
+        raise _splits_error("splits", str(error)) from None
 
 
-def label_matrix(records: pd.DataFrame, spec: CorpusSpec) -> np.ndarray:
-    """Counts labels.
-
-    Returns:
-      int64 array of shape (records, labels of all `stratify` features), 0 or 1.
-    """
-    blocks = [np.zeros((len(records), 0), dtype=np.int64)]
-    for name in spec.stratify:
-        number = {value: column for column, value in enumerate(spec.classes[name])}
-        block = np.zeros((len(records), len(number)), dtype=np.int64)
-        values = records[feature_column(name)]
-        if isinstance(spec.features[name], ClassFeature):
-            block[np.arange(len(records)), values.map(number).to_numpy(np.int64)] = 1
-        else:
-            lengths = values.map(len).to_numpy(np.int64)
-            columns = [number[label] for labels in values for label in labels]
-            block[np.repeat(np.arange(len(records)), lengths), columns] = 1
-        blocks.append(block)
-    return np.concatenate(blocks, axis=1)
+def _official_names(spec: CorpusSpec) -> list[str]:
+    feature = spec.splits.leave_one_out
+    if feature is None:
+        return spec.splits.official
+    return [leave_one_out_name(feature, value) for value in spec.classes[feature]]
 
 
-@dataclasses.dataclass(frozen=True)
-class _Groups:
-    hashes: np.ndarray  # uint64, (groups,)
-    sizes: np.ndarray  # int64, (groups,)
-    counts: np.ndarray  # int64, (groups, labels)
+def _with_joint(
+    strata: Strata, records: pd.DataFrame, spec: CorpusSpec, shares: list[float | Fraction]
+) -> Strata:
+    if len(strata.features) < 2 or spec.splits.method == "hash":
+        return strata
+    ids = whole_groups(records, join_copies=spec.duplicates == "group")
+    codes, _ = pd.factorize(ids)
+    return strata.with_joint(records, groups=codes, shares=[float(share) for share in shares])
 
 
-def _sum_by_group(matrix: np.ndarray, codes: np.ndarray, num_groups: int) -> np.ndarray:
-    sums = np.zeros((num_groups, matrix.shape[1]), dtype=np.int64)
-    np.add.at(sums, codes, matrix)
-    return sums
+def _planned_splits(
+    records: pd.DataFrame,
+    spec: CorpusSpec,
+    strata: Strata,
+    shares: Mapping[str, Fraction],
+    former: Former | None,
+) -> dict[str, pd.DataFrame]:
+    """Returns the records of each planned split."""
+    if not shares:
+        return {}
+    table = group_table(records, strata)
+    groups, ratios = table.groups, list(shares.values())
+    if spec.splits.method == "hash":
+        split_of_group = line.hash_splits(hashes=groups.hashes, ratios=ratios)
+    else:
+        known = None
+        if former is not None:
+            known = _known_splits(records, table, list(shares), former, spec)
+        split_of_group = line.plan_splits(
+            hashes=groups.hashes,
+            sizes=groups.sizes,
+            counts=groups.counts,
+            ratios=ratios,
+            known=known,
+        )
+    split_of_record = split_of_group[table.codes]
+    return {name: records[split_of_record == k] for k, name in enumerate(shares)}
+
+
+def _known_splits(
+    records: pd.DataFrame, table: GroupTable, names: list[str], former: Former, spec: CorpusSpec
+) -> IntArray:
+    """int64 of shape (groups,): the split in which each group was before; -1 for a new one."""
+    if former.seed != spec.seed:
+        what = (
+            f"the dataset to extend was planned with the seed {former.seed}, this one {spec.seed}"
+        )
+        raise _splits_error("splits.extend", what, "use the same seed")
+    before = former.groups[former.groups["key"].isin(records["key"])]
+    gone = sorted(set(before["split"]) - set(names))
+    if gone:
+        what = f"groups stood in {', '.join(gone)}, which is not among {', '.join(names)}"
+        remedy = "name the same splits"
+        raise _splits_error("splits.extend", what, remedy)
+    split_of_key = dict(zip(before["key"], before["split"].map(names.index), strict=True))
+    known = records["key"].map(split_of_key).fillna(-1).to_numpy(np.int64)
+    is_known = known >= 0
+    lowest = np.full(len(table.groups), len(names))
+    highest = np.full(len(table.groups), -1)
+    np.minimum.at(lowest, table.codes[is_known], known[is_known])
+    np.maximum.at(highest, table.codes[is_known], known[is_known])
+    num_torn = int((lowest < highest).sum())
+    if num_torn:
+        what = (
+            f"copies of one image join groups that stood in different splits, {num_torn} times;"
+            " known groups cannot move"
+        )
+        remedy = "leave the copies out (`duplicates: reject`), or allow them (`duplicates: report`)"
+        raise _splits_error("splits.extend", what, remedy)
+    return highest
 
 
 def _in_order(
-    records: pd.DataFrame, codes: np.ndarray, members: np.ndarray, groups: _Groups
+    records: pd.DataFrame, spec: CorpusSpec, strata: Strata, name: str, former: Former | None
 ) -> pd.DataFrame:
-    order = line.plan_order(
-        hashes=groups.hashes[members], sizes=groups.sizes[members], counts=groups.counts[members]
+    """Puts the records of one split on its line."""
+    table = group_table(records, strata)
+    groups = table.groups
+    if spec.splits.method == "hash":
+        positions = line.hash_positions(hashes=groups.hashes)
+    else:
+        known = None
+        if former is not None:
+            before = former.groups[former.groups["split"] == name]
+            place = records["key"].map(dict(zip(before["key"], before["position"], strict=True)))
+            known = np.full(len(groups), np.nan)
+            np.fmin.at(known, table.codes, place.to_numpy(np.float64))
+        positions = line.plan_positions(
+            hashes=groups.hashes, sizes=groups.sizes, counts=groups.counts, known=known
+        )
+    ordered = records.assign(
+        position=positions[table.codes], _hash=groups.hashes[table.codes], _group=table.codes
     )
-    ordered = members[order]
-    sizes = groups.sizes[ordered]
-    before = np.cumsum(sizes) - sizes
-    place = np.full(len(groups.sizes), -1, dtype=np.int64)
-    place[ordered] = np.arange(len(ordered))
-    position = np.zeros(len(groups.sizes))
-    position[ordered] = (2 * before + sizes) / (2 * max(int(sizes.sum()), 1))
-    inside: pd.DataFrame = records.assign(position=position[codes], _place=place[codes])[
-        place[codes] >= 0
-    ]
     # The images of a group stand together, in the order of their paths.
-    inside = inside.sort_values(["_place", "path"], ignore_index=True)
-    return inside.drop(columns="_place")
+    ordered = ordered.sort_values(["position", "_hash", "_group", "path"], ignore_index=True)
+    return ordered.drop(columns=["_hash", "_group"])
 
 
-def _refuse_empty(split_of_group: np.ndarray, sizes: np.ndarray, spec: CorpusSpec) -> None:
-    filled = np.bincount(split_of_group, minlength=len(spec.splits))
+def _splits_error(where: str, what: str, remedy: str = "") -> SpecError:
+    return SpecError([Problem(where=where, what=what, remedy=remedy)], headline=_NO_SPLITS)
+
+
+def _refuse_torn(records: pd.DataFrame, spec: CorpusSpec) -> None:
+    if spec.splits.allow_leaks:
+        return
+    join_copies = spec.duplicates == "group"
+    torn = torn_groups(records, join_copies=join_copies)
+    if torn.empty:
+        return
+    num_groups = whole_groups(torn, join_copies=join_copies).nunique()
+    names = sorted({name or "those to plan" for name in torn["split"]})
+    what = (
+        f"{num_groups:,} group{'s' if num_groups != 1 else ''} ({len(torn):,} images) stand in two"
+        f" of the official splits ({', '.join(names)}): {some_lines(torn['line'])}"
+    )
+    remedy = "mend the splits; or accept and list the leaks: `allow_leaks: true`"
+    raise _splits_error("splits", what, remedy)
+
+
+def _refuse_empty_strata(records: pd.DataFrame, strata: Strata, spec: CorpusSpec) -> None:
+    if spec.rejects.classes_without_image == "report":
+        return
+    counts = strata.matrix(records).sum(axis=0, dtype=np.int64)
+    empty: dict[str, list[str]] = {}
+    for (feature, value), count in zip(strata.names, counts, strict=True):
+        if count == 0 and feature in spec.classes:
+            empty.setdefault(feature, []).append(value)
     problems = [
         Problem(
-            where=f"splits.{name}",
-            what=f"would be empty: its share is {float(share):g} of {int(sizes.sum())} images"
-            f" in {len(sizes)} groups, the largest of {int(sizes.max())} images",
-            remedy="give it a larger share, or leave it out",
+            where=f"stratify.{feature}",
+            what=f"0 of {len(records):,} images have the class {', '.join(map(repr, values))}",
+            remedy="take it out of `values:`, or accept it:"
+            " `rejects: {classes_without_image: report}`",
         )
-        for (name, share), count in zip(spec.splits.items(), filled, strict=True)
-        if count == 0
+        for feature, values in empty.items()
     ]
     if problems:
-        raise SpecError(problems, headline="The splits cannot be made")
+        raise SpecError(problems, headline="There is nothing to balance")
+
+
+def _refuse_empty(
+    splits: Mapping[str, pd.DataFrame], shares: Mapping[str, Fraction], spec: CorpusSpec
+) -> None:
+    planned = pd.concat([splits[name] for name in shares]) if shares else None
+    problems = []
+    for name, records in splits.items():
+        if len(records):
+            continue
+        if name not in shares or planned is None:
+            what, remedy = "is an official split without an image", "leave it out"
+        else:
+            ids = whole_groups(planned, join_copies=spec.duplicates == "group")
+            sizes = ids.value_counts()
+            what = (
+                f"would be empty: its share is {float(shares[name]):g} of {len(planned)} images in"
+                f" {len(sizes)} groups, the largest of {sizes.max() if len(sizes) else 0} images"
+            )
+            remedy = "give it a larger share, or leave it out"
+        problems.append(Problem(where=f"splits.{name}", what=what, remedy=remedy))
+    if problems:
+        raise SpecError(problems, headline=_NO_SPLITS)

@@ -1,8 +1,9 @@
 """The log of every row and file that is not simply written, with a reason code.
 
 Each entry has an outcome: `rejected` (it could not be used), `excluded` (a rule of the spec, or
-being an exact copy, leaves it out) or `reported` (listed only). Messages show counts and line
-numbers; only the rejects file, which is personal data, names files.
+being an exact copy, leaves it out), `reported` (listed only) or `noted` (listed, and written all
+the same). Messages show counts and line numbers; only the rejects file, which is personal data,
+names files.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import pandas as pd
 
 from medical_images.errors import Problem, some_lines
 
-Outcome = Literal["rejected", "excluded", "reported"]
+Outcome = Literal["rejected", "excluded", "reported", "noted"]
 
 CODES: Mapping[str, str] = {
     "join_unmatched": "the row has no partner in another table",
@@ -43,8 +44,14 @@ CODES: Mapping[str, str] = {
     "value_out_of_range": "a number is outside the declared range",
     "box_degenerate": "a box has no width or no height",
     "box_outside": "a box leaves its image",
+    "split_missing": "the image has no official split, and no other is planned",
+    "split_unknown": "a cell stands for none of the official splits",
+    "image_copy": "the image's bytes are those of another image",
+    "copy_conflict": "images of the same bytes disagree on their label",
+    "group_in_two_splits": "the group stands in two official splits",
 }
 
+_SHOWN = ("label_unknown", "split_unknown")  # the cells at fault are names, and no numbers or ids
 _COLUMNS = ["outcome", "code", "kind", "table", "line", "column", "path", "value"]
 
 
@@ -105,12 +112,15 @@ class RejectLog:
         return result
 
     def problems(
-        self, *, allowed: Mapping[str, str] | None = None, private: Collection[str] = ()
+        self,
+        *,
+        allowed: Mapping[tuple[str, str], str] | None = None,
+        private: Collection[str] = (),
     ) -> list[Problem]:
         """Returns one problem for each code and column: how many, where, and what is allowed.
 
         Args:
-          allowed: What to say of the allowed values, by column.
+          allowed: What to say of the allowed values, by code and column.
           private: Columns whose cells are not shown.
         """
         rejected = self.entries[self.entries.outcome == "rejected"]
@@ -118,9 +128,9 @@ class RejectLog:
         for (code, table, column), group in rejected.groupby(["code", "table", "column"]):
             place = " ".join(filter(None, [str(table), f"column '{column}'" if column else ""]))
             what = f"{code}: {CODES[str(code)]}; {_how_many(group)}"
-            if code == "label_unknown" and column not in private:
+            if code in _SHOWN and column not in private:
                 what += _distinct(group)
-            remedy = (allowed or {}).get(str(column), "") if code == "label_unknown" else ""
+            remedy = (allowed or {}).get((str(code), str(column)), "")
             result.append(Problem(where=place or "images", what=what, remedy=remedy))
         return result
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from typing import Any, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 import pydantic
 from etils import epath
@@ -20,6 +20,7 @@ from medical_images.errors import Problem, SpecError, nearest
 from medical_images.paths import absolute
 from medical_images.spec_parts import (
     FEATURE_TYPES,
+    IMAGE_PATH,
     BoxesFeature,
     ClassFeature,
     Derive,
@@ -29,34 +30,25 @@ from medical_images.spec_parts import (
     Images,
     IntFeature,
     LabelsFeature,
+    Place,
+    PlacedError,
     Rejects,
     SpecPart,
     Table,
     TextFeature,
 )
+from medical_images.spec_splits import Splits, Stratum
 from medical_images.yaml_source import YamlSource, parse_yaml
 
 __all__ = [
     "NAME_PATTERN",
     "IMAGE_FEATURE", "IMAGE_PATH", "BoxesFeature", "ClassFeature", "CorpusSpec", "Feature",
-    "FloatFeature", "IdFeature", "IntFeature", "LabelsFeature", "LoadedSpec", "Table",
-    "TextFeature", "load_spec",
+    "FloatFeature", "IdFeature", "IntFeature", "LabelsFeature", "LoadedSpec", "Splits", "Stratum",
+    "Table", "TextFeature", "leave_one_out_name", "load_spec",
 ]  # fmt: skip
 
-IMAGE_PATH = "images.path"  # `derive: {column: {from: images.path, ...}}` reads the image's path
 IMAGE_FEATURE = "image"
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-
-
-Place = tuple[str | int, ...]
-
-
-class _ReferenceError(ValueError):
-    """Names in one part of a spec that another part does not hold."""
-
-    def __init__(self, found: Sequence[tuple[Place, str]]) -> None:
-        super().__init__("; ".join(what for _, what in found))
-        self.found = found
 
 
 class CorpusSpec(SpecPart):
@@ -72,7 +64,7 @@ class CorpusSpec(SpecPart):
       ...     'group': 'patient_id',
       ... })
       >>> spec.group, spec.stratify
-      (('patient_id',), ('label',))
+      (('patient_id',), (Stratum(feature='label', bins=None),))
     """
 
     name: str = Field(pattern=NAME_PATTERN)
@@ -88,14 +80,15 @@ class CorpusSpec(SpecPart):
     features: dict[str, Feature]
     supervised: str | None = None
     group: tuple[str, ...] = ()
-    stratify: tuple[str, ...] = ()
-    splits: dict[str, Fraction] = Field(
-        default={
+    stratify: tuple[Stratum, ...] = ()
+    splits: Splits = Splits(
+        sizes={
             "train": Fraction(8, 10),
             "validation": Fraction(1, 10),
             "test": Fraction(1, 10),
         }
     )
+    duplicates: Literal["group", "report", "reject"] = "group"
     seed: int = Field(default=0, ge=0)
     rejects: Rejects = Rejects()
 
@@ -115,12 +108,19 @@ class CorpusSpec(SpecPart):
             problems = [p for item in error.errors() for p in _as_problems(item, source)]
             raise SpecError(problems, headline="The spec cannot be used") from None
 
-    @field_validator("group", "stratify", mode="before")
+    @field_validator("group", mode="before")
     @classmethod
     def _as_tuple(cls, value: Any) -> Any:
         if not isinstance(value, str | list | tuple):
             raise ValueError("takes a name, or a list of names")
         return (value,) if isinstance(value, str) else tuple(value)
+
+    @field_validator("stratify", mode="before")
+    @classmethod
+    def _as_strata(cls, value: Any) -> Any:
+        if not isinstance(value, str | Mapping | Stratum | list | tuple):
+            raise ValueError("takes a name, {feature: name, bins: [40, 60]}, or a list of these")
+        return tuple(value) if isinstance(value, list | tuple) else (value,)
 
     @field_validator("features")
     @classmethod
@@ -136,43 +136,65 @@ class CorpusSpec(SpecPart):
             raise ValueError("a corpus has at most one feature of type boxes")
         return features
 
-    @field_validator("splits", mode="before")
-    @classmethod
-    def _as_fractions(cls, splits: Any) -> Any:
-        if not isinstance(splits, Mapping):
-            raise ValueError("`splits:` maps names to shares, such as {train: 0.8, test: 0.2}")
-        try:
-            return {name: Fraction(str(share)) for name, share in splits.items()}
-        except (ValueError, ZeroDivisionError):
-            raise ValueError("a share is a number such as 0.8 or a fraction such as 1/3") from None
-
-    @field_validator("splits")
-    @classmethod
-    def _whole(cls, splits: dict[str, Fraction]) -> dict[str, Fraction]:
-        wrong = [name for name in splits if not re.fullmatch(r"\w+", name) or name == "all"]
-        if wrong:
-            raise ValueError(f"not a split name: {', '.join(wrong)}")
-        if any(share <= 0 for share in splits.values()) or sum(splits.values()) != 1:
-            total = float(sum(splits.values()))
-            raise ValueError(f"the shares must be above 0 and add up to 1; they add up to {total}")
-        return splits
-
     @model_validator(mode="after")
     def _references(self) -> Self:
-        found = [*self._wrong_names(), *self._wrong_joins(), *self._wrong_derivations()]
+        found = [
+            *self._wrong_names(),
+            *self._wrong_bins(),
+            *self._wrong_leave_one_out(),
+            *self._wrong_joins(),
+            *self._wrong_derivations(),
+        ]
         if found:
-            raise _ReferenceError(found)
-        if not self.stratify and self.supervised in self.classes:
-            object.__setattr__(self, "stratify", (self.supervised,))
+            raise PlacedError(found)
+        if "stratify" not in self.model_fields_set and self.supervised in self.classes:
+            object.__setattr__(self, "stratify", (Stratum(feature=self.supervised),))
         return self
 
     def _wrong_names(self) -> Iterator[tuple[Place, str]]:
-        named = [("supervised", name) for name in [self.supervised] if name is not None]
-        for key, name in [*named, *(("stratify", name) for name in self.stratify)]:
-            if name not in self.features:
-                yield (key,), f"there is no feature '{name}'; {nearest(name, self.features)}"
-            elif key == "stratify" and name not in self.classes:
-                yield (key,), f"takes features of type class and labels; '{name}' is none"
+        strata = [stratum.feature for stratum in self.stratify]
+        named: list[tuple[Place, str | None]] = [
+            (("supervised",), self.supervised),
+            *((("stratify", number), name) for number, name in enumerate(strata)),
+            (("splits", "leave_one_out"), self.splits.leave_one_out),
+        ]
+        for place, name in named:
+            if name is not None and name not in self.features:
+                yield place, f"there is no feature '{name}'; {nearest(name, self.features)}"
+        for number, name in enumerate(strata):
+            if name in strata[:number]:
+                yield ("stratify", number), f"names '{name}' twice"
+
+    def _wrong_bins(self) -> Iterator[tuple[Place, str]]:
+        for number, (name, bins) in enumerate((s.feature, s.bins) for s in self.stratify):
+            feature = self.features.get(name)
+            if isinstance(feature, ClassFeature | LabelsFeature):
+                if bins is not None:
+                    what = f"bins are for numbers; '{name}' is balanced by its classes"
+                    yield ("stratify", number, "bins"), what
+            elif isinstance(feature, FloatFeature | IntFeature):
+                if bins is None:
+                    what = f"a number is balanced in bins: {{feature: {name}, bins: [40, 60]}}"
+                    yield ("stratify", number), what
+            elif feature is not None:
+                what = f"takes features of type class, labels, float and int; '{name}' is none"
+                yield ("stratify", number), what
+
+    def _wrong_leave_one_out(self) -> Iterator[tuple[Place, str]]:
+        place, name = ("splits", "leave_one_out"), self.splits.leave_one_out
+        if name is None or name not in self.features:
+            return
+        feature = self.features[name]
+        if not isinstance(feature, ClassFeature):
+            yield place, f"takes a feature of type class; '{name}' is none"
+            return
+        classes: dict[str, list[str]] = {}
+        for value in feature.values:
+            classes.setdefault(leave_one_out_name(name, value), []).append(value)
+        for split, values in classes.items():
+            if len(values) > 1:
+                which = ", ".join(map(repr, values))
+                yield place, f"the classes {which} would all be the split '{split}'; rename them"
 
     def _wrong_joins(self) -> Iterator[tuple[Place, str]]:
         for number, table in enumerate(self.tables):
@@ -231,6 +253,20 @@ class CorpusSpec(SpecPart):
                 yield ("features", name), column
         for column in self.group:
             yield ("group",), column
+        if self.splits.column is not None:
+            yield ("splits", "column"), self.splits.column
+        if self.splits.files and self.splits.on != IMAGE_PATH:
+            yield ("splits", "on"), self.splits.on
+
+
+def leave_one_out_name(feature: str, value: str) -> str:
+    """Returns the name of the split of one class of the feature that is left out.
+
+    Example:
+      >>> leave_one_out_name('site', 'St. Mary')
+      'site_St__Mary'
+    """
+    return re.sub(r"\W", "_", f"{feature}_{value}")
 
 
 class LoadedSpec(BaseModel):
@@ -288,12 +324,12 @@ def load_spec(
 
 def _as_problems(error: Any, source: YamlSource) -> list[Problem]:
     """Turns one of pydantic's errors into problems with their places in the YAML text."""
-    cause = error.get("ctx", {}).get("error")
-    if isinstance(cause, _ReferenceError):
-        return [Problem(where=source.where(path), what=what) for path, what in cause.found]
     loc: Place = error["loc"]
-    # Inside a feature pydantic names its type, which is no part of the path in YAML.
-    path = loc[:2] + loc[3:] if loc[:1] == ("features",) else loc
+    cause = error.get("ctx", {}).get("error")
+    if isinstance(cause, PlacedError):
+        found = [(_path(loc + place, source.data), what) for place, what in cause.found]
+        return [Problem(where=source.where(path), what=what) for path, what in found]
+    path = _path(loc, source.data)
     kind, last = error["type"], str(loc[-1]) if loc else ""
     if kind == "extra_forbidden":
         what = f"unknown key '{last}'; {nearest(last, _known_keys(loc[:-1]))}"
@@ -309,6 +345,21 @@ def _as_problems(error: Any, source: YamlSource) -> list[Problem]:
     else:
         what = error["msg"].removeprefix("Value error, ")
     return [Problem(where=source.where(path), what=what)]
+
+
+def _path(loc: Place, data: Any) -> Place:
+    """Returns the path in YAML of one of pydantic's locations.
+
+    Inside a feature pydantic names its type and inside the splits the field `sizes`, which YAML
+    does not have; and it numbers what YAML may give without a list.
+    """
+    if loc[:1] == ("features",):
+        loc = loc[:2] + loc[3:]
+    elif loc[:2] == ("splits", "sizes"):
+        loc = loc[:1] + loc[2:]
+    if loc[:1] == ("stratify",) and not isinstance(data.get("stratify"), list | tuple):
+        loc = loc[:1] + loc[2:]
+    return loc
 
 
 def _known_keys(loc: Place) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
@@ -18,6 +19,9 @@ from pydantic import (
 
 from medical_images.errors import nearest
 from medical_images.template import PathTemplate
+
+IMAGE_PATH = "images.path"  # `derive: {column: {from: images.path, ...}}` reads the image's path
+Place = tuple[str | int, ...]  # the keys and indices that lead to a part of a spec
 
 _Unstripped = Annotated[str, StringConstraints(strip_whitespace=False, min_length=1)]
 
@@ -45,6 +49,18 @@ class SpecPart(BaseModel):
         coerce_numbers_to_str=True,
         str_strip_whitespace=True,
     )
+
+
+class PlacedError(ValueError):
+    """What is wrong with several parts inside one part of a spec.
+
+    Attributes:
+      found: (place from that part on, what is wrong there).
+    """
+
+    def __init__(self, found: Sequence[tuple[Place, str]]) -> None:
+        super().__init__("; ".join(what for _, what in found))
+        self.found = found
 
 
 class Dialect(SpecPart):
@@ -386,10 +402,13 @@ class Rejects(SpecPart):
       rows_without_image: `reject`, `report` (listed, not counted against `max_fraction`) or
         `refuse` (the build stops).
       images_without_row: The same for files that no row names.
+      classes_without_image: `refuse` or `report` a declared class of a feature to stratify that no
+        image has.
       file: Where to list them; beside the spec by default. It is personal data.
     """
 
     max_fraction: float = Field(default=0.0, ge=0, le=1)
     rows_without_image: Literal["reject", "report", "refuse"] = "reject"
     images_without_row: Literal["reject", "report", "refuse"] = "report"
+    classes_without_image: Literal["refuse", "report"] = "refuse"
     file: str | None = None

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import pandas as pd
 from etils import epath
 
-from medical_images.errors import Problem, TableError, nearest, some_lines
+from medical_images.errors import Problem, SpecError, TableError, nearest, some_lines
 from medical_images.rejects import Outcome, RejectLog
 from medical_images.spec import CorpusSpec
 from medical_images.spec_parts import Join, Table, normal_form
@@ -82,6 +82,75 @@ def read_rows(spec: CorpusSpec, *, root: str, source: YamlSource) -> Rows:
         assert table.join is not None  # the spec is checked
         rows = _join_table(rows, _select(frame, used | set(table.join.keys.values())), table.join)
     return rows
+
+
+def read_lists(spec: CorpusSpec, *, root: str, source: YamlSource) -> dict[str, list[str]]:
+    """Reads the lists of official splits, one image a line.
+
+    Args:
+      spec: `splits: {files: ...}` names them.
+      root: The corpus root.
+      source: Places in the spec, for messages.
+
+    Returns:
+      {split: lines}, each line once, without white space around it; blank lines are passed over.
+      Where leaks are allowed, a line of two lists is the first one's.
+
+    Raises:
+      SpecError: A list is missing or not UTF-8, or a line stands in the lists of two splits.
+    """
+    problems: list[Problem] = []
+    seen: dict[str, tuple[str, int]] = {}  # the first split of each line, and its number there
+    torn: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for split, name in spec.splits.files.items():
+        try:
+            text = _read_text(epath.Path(root) / name)
+        except (OSError, UnicodeDecodeError) as error:
+            where = source.where(("splits", "files", split))
+            problems.append(Problem(where=where, what=_unreadable(name, error)))
+            continue
+        for number, line in enumerate(io.StringIO(text, newline=None), start=1):
+            if key := normal_form(line):
+                first, before = seen.setdefault(key, (split, number))
+                if first != split:
+                    torn.setdefault((first, split), []).append((before, number))
+    if not spec.splits.allow_leaks:
+        problems += [_torn_lines(spec, splits, lines) for splits, lines in torn.items()]
+    if problems:
+        raise SpecError(problems, headline="The lists of official splits cannot be used")
+    lists: dict[str, list[str]] = {split: [] for split in spec.splits.files}
+    for line, (split, _) in seen.items():
+        lists[split].append(line)
+    return lists
+
+
+def _read_text(path: epath.Path) -> str:
+    if not path.exists():
+        raise FileNotFoundError(path)
+    data: bytes = path.read_bytes()
+    return data.decode("utf-8-sig")
+
+
+def _unreadable(name: str, error: OSError | UnicodeDecodeError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"there is no file '{name}' in the corpus root"
+    if isinstance(error, UnicodeDecodeError):
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return f"'{name}' is not UTF-8 text (line {line})"
+    return f"'{name}' cannot be read: {error.strerror}"
+
+
+def _torn_lines(
+    spec: CorpusSpec, splits: tuple[str, str], lines: Sequence[tuple[int, int]]
+) -> Problem:
+    first, second = (spec.splits.files[split] for split in splits)
+    before, here = (some_lines(numbers) for numbers in zip(*lines, strict=True))
+    count = f"{len(lines)} line{'s' if len(lines) != 1 else ''}"
+    return Problem(
+        where=f"{second} {here}",
+        what=f"{count} of '{splits[1]}' stand in {first} ({before}) as '{splits[0]}' too",
+        remedy="an image has one split; `allow_leaks: true` takes that of the first list",
+    )
 
 
 def read_table(table: Table, *, path: epath.Path) -> pd.DataFrame:

@@ -121,12 +121,17 @@ def box_corpora(draw: st.DrawFn) -> SmallCorpus:
 
 
 @st.composite
-def records(draw: st.DrawFn, *, max_groups: int = 40) -> pd.DataFrame:
-    """Records of groups of one to five images, some of no group, with a class and labels."""
+def records(draw: st.DrawFn, *, max_groups: int = 40, official: Sequence[str] = ()) -> pd.DataFrame:
+    """Records of groups of one to five images, some of no group, with a class, labels and a number.
+
+    Each group has one of the `official` splits or none.
+    """
     sizes = draw(st.lists(st.integers(1, 5), min_size=12, max_size=max_groups))
     groups = [f"p{number}" for number, size in enumerate(sizes) for _ in range(size)]
+    splits = [draw(st.sampled_from(["", *official])) for _ in sizes]
     blank = draw(st.sets(st.integers(0, len(groups) - 1), max_size=8))
     classes = st.sampled_from(["nv", "nv", "nv", "mel", "df"])
+    ages = st.sampled_from([float("nan"), 1.0, 40.0, 41.5, 60.0, 88.0])
     findings = st.sets(st.sampled_from(["edema", "mass"])).map(lambda names: tuple(sorted(names)))
     count = len(groups)
     return pd.DataFrame(
@@ -139,6 +144,10 @@ def records(draw: st.DrawFn, *, max_groups: int = 40) -> pd.DataFrame:
             "feature_findings": pd.Series(
                 draw(st.lists(findings, min_size=count, max_size=count)), dtype="object"
             ),
+            "feature_age": draw(st.lists(ages, min_size=count, max_size=count)),
+            "split": [
+                split for split, size in zip(splits, sizes, strict=True) for _ in range(size)
+            ],
             "group": ["" if number in blank else name for number, name in enumerate(groups)],
         }
     )

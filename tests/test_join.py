@@ -4,12 +4,14 @@ import collections
 import contextlib
 import os
 import pathlib
+import re
 import textwrap
 import unicodedata
 from typing import Any
 
 import pandas as pd
 import pytest
+from conftest import SPECS
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from PIL import Image
@@ -21,7 +23,7 @@ from medical_images.images import list_images
 from medical_images.join import Joined, check_rejects, join_images
 from medical_images.rejects import CODES, RejectLog
 from medical_images.spec import CorpusSpec, load_spec
-from medical_images.tables import KEY_SEPARATOR, read_rows
+from medical_images.tables import KEY_SEPARATOR, read_lists, read_rows
 
 SPEC = """\
 name: mine
@@ -52,7 +54,8 @@ def _join(path: pathlib.Path) -> tuple[Joined, CorpusSpec]:
     spec, root = loaded.spec, loaded.root
     rows = read_rows(spec, root=root, source=loaded.source) if spec.tables else None
     files = list_images(root, spec.images.templates, pixel_sizes=spec.boxes is not None)
-    return join_images(rows, files, spec), spec
+    lists = read_lists(spec, root=root, source=loaded.source)
+    return join_images(rows, files, spec, lists), spec
 
 
 def _entries(joined: Joined) -> list[tuple[str, str, object]]:
@@ -193,7 +196,22 @@ CASES = {
     "the same box twice": (
         BOX_SPEC, "id x1 y1 x2 y2\n1 1 1 2 2\n1 1 1 2 2", [ONE], [ONE],
         [("excluded", "duplicate_row", 3)]),
+    "official split missing and unknown": (
+        _spec(more="splits: {column: set, values: [train]}\n"),
+        "id patient dx set\n1 p nv train\n2 q nv -\n3 q nv Train", [ONE, TWO, THREE], [ONE],
+        [("rejected", "split_missing", 3), ("rejected", "split_unknown", 4)]),
+    "rows disagree on the official split": (
+        _spec(more="splits: {column: set, values: [train, test]}\n"),
+        "id patient dx set\n1 p nv train\n1 p nv test\n2 q nv test", [ONE, TWO], [TWO],
+        [("rejected", "conflict", 2), ("rejected", "conflict", 3)]),
+    "image of boxes without an official split": (
+        BOX_SPEC + "splits: {column: set, values: [a]}\n",
+        "id x1 y1 x2 y2 set\n1 1 1 2 2 -\n1 3 1 4 2 -\n2 1 1 2 2 a", [ONE, TWO], [TWO],
+        [("rejected", "split_missing", 2), ("rejected", "split_missing", 3)]),
 }  # fmt: skip
+
+# These are not of the join: they come of the images' bytes, and of the plan.
+LATER = {"image_copy", "copy_conflict", "group_in_two_splits"}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -210,7 +228,8 @@ def test_rows_and_files_end_where_they_belong(tmp_path, name):
 
 def test_cases_cover_every_code():
     covered = {code for *_, log in CASES.values() for _, code, _ in log}
-    assert covered | {"image_unreadable", "image_empty", "image_format", "bad_name"} == CODES.keys()
+    elsewhere = {"image_unreadable", "image_empty", "image_format", "bad_name"} | LATER
+    assert covered | elsewhere == CODES.keys()
 
 
 def test_files_of_an_ambiguous_row_are_not_called_unreferenced(tmp_path):
@@ -486,6 +505,167 @@ def test_class_of_the_image_that_is_also_that_of_its_boxes_may_not_disagree(tmp_
     assert joined.log.counts() == {"rejected": {"conflict": 2}}
 
 
+# --- official splits -----------------------------------------------------------------------------
+
+IMAGES = ["img/a/1.png", "img/a/2.png", "img/b/3.png"]
+SET = "id patient dx set\n1 p nv {}\n2 q mel {}\n3 r nv {}"
+# Each case: `splits:`, the cells of the column `set`, lists by their names, the splits of the three
+# images (None for one that is rejected), and how many lines fit no image.
+OFFICIAL = {
+    "nothing is official": ("{train: 1}", "a b c", {}, ["", "", ""], 0),
+    "cells are names": (
+        "{column: set, values: [train, test]}", "train test train", {},
+        ["train", "test", "train"], 0),
+    "several cells of one split": (
+        "{column: set, values: {train: [0, TRAIN], test: 1}}", "0 1 TRAIN", {},
+        ["train", "test", "train"], 0),
+    "blank cells and those of the rest are planned": (
+        "{column: set, values: {test: [test], rest: [train_val]}, train: 1}",
+        "train_val test -", {}, ["", "test", ""], 0),
+    "an unknown cell is rejected, whatever is planned": (
+        "{column: set, values: [test], folds: 2}", "- test toast", {}, ["", "test", None], 0),
+    "the column is cut out of the path": (
+        "{column: site, values: {train: a, test: b}}\n"
+        "derive: {site: {from: images.path, pattern: '/(.)/'}}", "- - -", {},
+        ["train", "train", "test"], 0),
+    "lines are paths": (
+        "{files: {train: x.txt, test: y.txt}}", "- - -",
+        {"x.txt": "img/a/1.png\nimg/a/2.png\n", "y.txt": "./img/b/3.png"},
+        ["train", "train", "test"], 0),
+    "lines are paths of another system": (
+        "{files: {train: x.txt}}", "- - -", {"x.txt": "img\\a\\1.png\r\nimg/a/2\r\nimg/b/3\r\n"},
+        ["train", "train", "train"], 0),
+    "lines are names of files, with and without extension": (
+        "{files: {train: x.txt}}", "- - -", {"x.txt": "1.png\n 2 \n\n3"},
+        ["train", "train", "train"], 0),
+    "images in no list are planned": (
+        "{files: {test: x.txt}, train: 1}", "- - -", {"x.txt": "2"}, ["", "test", ""], 0),
+    "images in no list are rejected where nothing is planned": (
+        "{files: {test: x.txt}}", "- - -", {"x.txt": "2"}, [None, "test", None], 0),
+    "lines that name no image": (
+        "{files: {test: x.txt, other: y.txt}, train: 1}", "- - -",
+        {"x.txt": "2\n4\nb/3.png\n2.jpg", "y.txt": "5"}, ["", "test", ""], 4),
+    "lines are cells": (
+        "{files: {test: x.txt}, on: patient, train: 1}", "- - -", {"x.txt": "q\nz\n1"},
+        ["", "test", ""], 2),
+    "one line is the cell of several images": (
+        "{files: {test: x.txt}, on: set, train: 1}", "s t s", {"x.txt": "s"},
+        ["test", "", "test"], 0),
+    "a blank cell is in no list": (
+        "{files: {test: x.txt}, on: set, train: 1}", "s - -", {"x.txt": "s\n\n"},
+        ["test", "", ""], 0),
+    "the first list wins where leaks are allowed": (
+        "{files: {a: x.txt, b: y.txt}, allow_leaks: true}", "- - -",
+        {"x.txt": "1\n2", "y.txt": "2\nimg/a/1.png\n3"}, ["a", "a", "b"], 0),
+    "each class is left out": (
+        "{leave_one_out: label}", "- - -", {}, ["label_nv", "label_mel", "label_nv"], 0),
+}  # fmt: skip
+
+
+def _write_official(
+    folder: pathlib.Path, splits: str, cells: str, lists: dict[str, str], images: list[str]
+) -> pathlib.Path:
+    for name, text in lists.items():
+        (folder / name).write_text(text, encoding="utf-8", newline="")
+    spec = _spec("img/{id}.png", "**/{id}.*") + f"splits: {splits}\n"
+    return _write(folder, spec, SET.format(*cells.split()), images)
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_official_splits_are_told_by_cells_lines_and_classes(tmp_path, name):
+    splits, cells, lists, expected, num_unmatched = OFFICIAL[name]
+    joined, _ = _join(_write_official(tmp_path, splits, cells, lists, IMAGES))
+    found = dict(zip(joined.records["path"], joined.records["split"], strict=True))
+    assert [found.get(path) for path in IMAGES] == expected
+    assert joined.num_unmatched_lines == num_unmatched
+    codes = set(joined.log.entries.code)
+    assert codes <= {"split_missing", "split_unknown"}
+    assert bool(codes) == (None in expected)
+
+
+def test_a_list_may_be_written_with_decomposed_letters(tmp_path):
+    spec = _spec(more="splits: {files: {test: x.txt}}\n")
+    (tmp_path / "x.txt").write_text(unicodedata.normalize("NFD", "\ufeffé"), encoding="utf-8")
+    joined, _ = _join(_write(tmp_path, spec, "id patient dx\né p nv", ["img/é.png"]))
+    assert joined.records["split"].tolist() == ["test"]
+    path = unicodedata.normalize("NFD", "img/é.png")
+    (tmp_path / "img/é.png").rename(tmp_path / path)
+    (tmp_path / "x.txt").write_text("é.png", encoding="utf-8")
+    joined, _ = _join(tmp_path / "corpus.yaml")
+    assert joined.records[["path", "split"]].values.tolist() == [[path, "test"]]
+
+
+def test_a_line_that_is_a_path_is_no_other_file_of_that_name(tmp_path):
+    images = ["1.png", "b/1.png", "2.png"]
+    spec = "name: mine\nimages: {path: '**/{id}.png'}\nfeatures: {id: {type: id}}\n"
+    spec += "splits: {files: {test: x.txt}, train: 1}\n"
+    (tmp_path / "x.txt").write_text("1.png\n2", encoding="utf-8")
+    joined, _ = _join(_write(tmp_path, spec, None, images))
+    assert joined.records["split"].tolist() == ["test", "test", ""]
+
+
+def test_lines_that_fit_several_images_are_refused(tmp_path):
+    spec = "name: mine\nimages: {path: '**/{id}.png'}\nfeatures: {id: {type: id}}\n"
+    spec += "splits: {files: {test: x.txt}, train: 1}\n"
+    (tmp_path / "x.txt").write_text(f"{IMAGE}.png\n{IMAGE}\na/2\n", encoding="utf-8")
+    path = _write(tmp_path, spec, None, [f"a/{IMAGE}.png", f"b/{IMAGE}.png", "a/2.png"])
+    with pytest.raises(
+        SpecError, match=r"splits\.files\.test: 2 of its lines fit several"
+    ) as caught:
+        _join(path)
+    assert "`on: ...`" in str(caught.value)
+    assert IMAGE not in str(caught.value)
+
+
+def test_image_that_two_lists_name_in_different_words_is_refused(tmp_path):
+    lists = {"x.txt": "1\n2", "y.txt": "img/a/1.png\n2.png\n3"}
+    splits = "{files: {train: x.txt, test: y.txt}}"
+    with pytest.raises(SpecError, match=r"files\.test: 2 of its lines .* 'train'.*allow_leaks"):
+        _join(_write_official(tmp_path, splits, "- - -", lists, IMAGES))
+
+
+def test_lines_of_rejected_images_fit_none(tmp_path):
+    spec = BOX_SPEC + "splits: {files: {test: x.txt}}\n"
+    (tmp_path / "x.txt").write_text("1\n2\n", encoding="utf-8")
+    path = _write(tmp_path, spec, "id x1 y1 x2 y2\n1 1 1 2 2\n1 9 1 99 2\n2 1 1 2 2", [ONE, TWO])
+    joined, _ = _join(path)
+    assert joined.records["path"].tolist() == [TWO]
+    assert joined.num_unmatched_lines == 1
+
+
+def test_refusal_tells_unknown_cells_of_official_splits(tmp_path):
+    splits = "{column: set, values: {train: [TRAIN, 0], rest: TEST}, a: 1}"
+    path = _write_official(tmp_path, splits, "TRAIN Train -", {}, IMAGES)
+    with pytest.raises(RejectedError) as caught:
+        check_rejects(*_join(path))
+    (problem,) = caught.value.problems
+    assert "column 'set'" in str(problem)
+    assert "line 3); found 'Train' (allowed: TRAIN, 0, TEST)" in str(problem)
+
+
+def test_cells_of_a_column_that_is_a_group_too_are_not_shown(tmp_path):
+    path = _write_official(tmp_path, "{column: patient, values: [p]}", "- - -", {}, IMAGES)
+    with pytest.raises(RejectedError, match="split_unknown") as caught:
+        check_rejects(*_join(path))
+    assert "'q'" not in str(caught.value)
+
+
+@pytest.mark.realdata
+def test_official_lists_of_bccd_are_read(realdata, tmp_path):
+    folder = "BCCD/ImageSets/Main"
+    lists = f"{{train: {folder}/train.txt, validation: {folder}/val.txt, test: {folder}/test.txt}}"
+    text = (SPECS / "bccd.yaml").read_text(encoding="utf-8")
+    text = re.sub(r"(?m)^splits:.*\n", "", text) + f"splits: {{files: {lists}}}\n"
+    (tmp_path / "corpus.yaml").write_text(f"{text}root: {realdata / 'bccd'}\n", encoding="utf-8")
+    joined, _ = _join(tmp_path / "corpus.yaml")
+    assert joined.records["split"].value_counts().to_dict() == {
+        "train": 205,
+        "validation": 87,
+        "test": 72,
+    }
+    assert joined.num_unmatched_lines == 0
+
+
 # --- what a build accepts ------------------------------------------------------------------------
 
 # Each case: `rejects:`, the images (of the rows 1 and 2), and whether the corpus is accepted.
@@ -592,7 +772,7 @@ def test_messages_show_neither_patients_nor_image_names(tmp_path, folders, cells
         assert IMAGE not in message
 
 
-@pytest.mark.parametrize("code", [code for code in CODES if code != "label_unknown"])
+@pytest.mark.parametrize("code", [code for code in CODES if not code.endswith("_unknown")])
 def test_problem_of_every_code_shows_lines_only(code):
     entries = pd.DataFrame(
         {"table": ["t.csv"], "line": [7], "path": [f"{IMAGE}.png"], "value": [PATIENT]}
@@ -626,7 +806,12 @@ FOLDERS = {
 }
 
 
-def _expected(corpus: SmallCorpus, *, report: bool) -> dict[int, set[tuple[str, str]]]:
+BY_PATIENT = {"column": "patient_id", "values": {"train": ["p1", "01"], "test": ["p2"]}}
+
+
+def _expected(
+    corpus: SmallCorpus, *, report: bool, official: bool
+) -> dict[int, set[tuple[str, str]]]:
     """What each row may become, by its line: (outcome, code), or ("record", its path)."""
     may: dict[int, set[tuple[str, str]]] = {}
     by_path: dict[str, list[tuple[int, Any]]] = {}
@@ -661,6 +846,9 @@ def _expected(corpus: SmallCorpus, *, report: bool) -> dict[int, set[tuple[str, 
                 codes.add("label_unknown" if row["dx"] else "label_missing")
             codes |= {"x": {"value_invalid"}, "inf": {"value_infinite"}}.get(row["age"], set())
             codes |= {"value_out_of_range"} if row["age"] == "200" else set()
+            if official:
+                by_cell = {"": {"split_missing"}, "1": {"split_unknown"}}
+                codes |= by_cell.get(row["patient_id"], set())
             if len(seen) > 1:
                 codes = {"conflict"}
             may[line] = {("rejected", code) for code in codes} or {("record", path)}
@@ -679,19 +867,21 @@ def _outcomes(joined: Joined) -> dict[int, list[tuple[str, str]]]:
 
 
 @FEW
-@given(corpus=corpora(), report=st.booleans())
-def test_every_row_ends_in_exactly_one_place(corpus, report):
+@given(corpus=corpora(), report=st.booleans(), official=st.booleans())
+def test_every_row_ends_in_exactly_one_place(corpus, report, official):
     rejects = {"rows_without_image": "report"} if report else {}
-    spec = CorpusSpec.from_dict({**FOLDERS, "rejects": rejects})
+    splits = {"splits": BY_PATIENT} if official else {}
+    spec = CorpusSpec.from_dict({**FOLDERS, "rejects": rejects, **splits})
     joined = join_images(
         rows_of(corpus.rows), files_of(corpus.files, spec, escaping=corpus.escaping), spec
     )
-    expected, found = _expected(corpus, report=report), _outcomes(joined)
+    expected, found = _expected(corpus, report=report, official=official), _outcomes(joined)
     assert found.keys() == expected.keys() == set(range(2, len(corpus.rows) + 2))
     for line, outcomes in found.items():
         assert len(outcomes) == 1, line
         assert outcomes[0] in expected[line], line
     assert joined.num_rows == len(corpus.rows)
+    assert set(joined.records["split"]) <= ({"train", "test"} if official else {""})
 
 
 @FEW
@@ -740,7 +930,7 @@ def test_records_do_not_depend_on_the_order_of_rows_and_files(corpus, random):
     assert _comparable(first) == _comparable(second)
 
 
-def _box_spec(degenerate: str, outside: str) -> CorpusSpec:
+def _box_spec(degenerate: str, outside: str, **more: Any) -> CorpusSpec:
     boxes = {"type": "boxes", "columns": ["x1", "y1", "x2", "y2"], "label": "cell"}
     rules = {"degenerate": degenerate, "outside": outside, "values": ["rbc", "wbc"]}
     return CorpusSpec.from_dict(
@@ -749,6 +939,7 @@ def _box_spec(degenerate: str, outside: str) -> CorpusSpec:
             "tables": [{"path": "data.csv"}],
             "images": {"path": "{image_id}.png"},
             "features": {"cells": {**boxes, **rules}},
+            **more,
         }
     )
 
@@ -820,11 +1011,13 @@ _BAD = {**_DROPPED, "x2": "x"}
 
 
 @FEW
-@given(corpus=box_corpora(), rules=_RULES)
-@example(corpus=SmallCorpus((_DROPPED, _BAD), ("1.png",)), rules=("drop", "reject"))
-def test_every_row_of_boxes_ends_in_exactly_one_place(corpus, rules):
-    spec = _box_spec(*rules)
-    joined = join_images(rows_of(corpus.rows), files_of(corpus.files, spec), spec)
+@given(corpus=box_corpora(), rules=_RULES, line=st.sampled_from(["1", "2.png"]))
+@example(corpus=SmallCorpus((_DROPPED, _BAD), ("1.png",)), rules=("drop", "reject"), line="1")
+@example(corpus=SmallCorpus((_DROPPED,), ("1.png",)), rules=("drop", "reject"), line="2.png")
+def test_every_row_of_boxes_ends_in_exactly_one_place(corpus, rules, line):
+    spec = _box_spec(*rules, splits={"files": {"test": "x.txt"}})
+    files = files_of(corpus.files, spec)
+    joined = join_images(rows_of(corpus.rows), files, spec, {"test": [line]})
     entries = joined.log.entries
     logged = collections.Counter(entries.loc[entries.kind == "row", "line"])
     assert max(logged.values(), default=1) == 1

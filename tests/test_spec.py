@@ -6,9 +6,13 @@ import textwrap
 from fractions import Fraction
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import MANY
 
+from medical_images.corpus import spec_digest
 from medical_images.errors import SpecError
-from medical_images.spec import CorpusSpec, load_spec
+from medical_images.spec import CorpusSpec, Splits, Stratum, load_spec
 from medical_images.yaml_source import parse_yaml
 
 GOOD = textwrap.dedent(
@@ -124,30 +128,74 @@ BAD = {
     ),
     "stratify names no feature": (
         "stratify: [findigs]\n",
-        ":18:1 stratify:",
+        ":18:12 stratify.0:",
         ["'findigs'", "did you mean 'findings'?"],
     ),
-    "stratify names a number": (
+    "stratify names a number without bins": (
         "stratify: age\n",
         ":18:1 stratify:",
-        ["'age'", "class and labels"],
+        ["{feature: age, bins: [40, 60]}"],
+    ),
+    "stratify names a text": (
+        (
+            "findings: {type: labels, values: [edema, mass]}\n",
+            "note: {type: text}\nstratify: note\n",
+        ),
+        ":14:1 stratify:",
+        ["'note'", "class, labels, float and int"],
+    ),
+    "stratify names a feature twice": (
+        "stratify: [label, findings, label]\n",
+        ":18:29 stratify.2:",
+        ["'label' twice"],
+    ),
+    "stratify without a name": (
+        "stratify: [label, {bins: 4}]\n",
+        ":18:19 stratify.1:",
+        ["'feature' is missing"],
+    ),
+    "misspelt key of a stratum": (
+        "stratify: {feature: age, bin: 4}\n",
+        ":18:26 stratify.bin:",
+        ["unknown key 'bin'", "did you mean 'bins'?"],
+    ),
+    "bins of a class": (
+        "stratify: {feature: label, bins: 2}\n",
+        ":18:28 stratify.bins:",
+        ["bins are for numbers", "'label'"],
+    ),
+    "bins that descend": (
+        "stratify: [{feature: age, bins: [60, 40]}]\n",
+        ":18:27 stratify.0.bins:",
+        ["ascending", "[40, 60]"],
+    ),
+    "bins without an edge": (
+        "stratify: {feature: age, bins: []}\n",
+        ":18:26 stratify.bins:",
+        ["inner edges"],
+    ),
+    "bins with an edge that is no number": (
+        "stratify: {feature: age, bins: [1, nan]}\n",
+        ":18:26 stratify.bins:",
+        ["inner edges"],
+    ),
+    "one bin": ("stratify: {feature: age, bins: 1}\n", ":18:26 stratify.bins:", ["from 2"]),
+    "half a bin": ("stratify: {feature: age, bins: 2.5}\n", ":18:26 stratify.bins:", ["from 2"]),
+    "unknown rule for duplicates": (
+        "duplicates: drop\n",
+        ":18:1 duplicates:",
+        ["'drop'", "'group', 'report' or 'reject'"],
+    ),
+    "unknown rule for classes without image": (
+        ("{max_fraction: 0.25}", "{classes_without_image: reject}"),
+        ":17:11 rejects.classes_without_image:",
+        ["'reject'", "'refuse' or 'report'"],
     ),
     "shares below 1": (
         ("{train: 1/3, validation: 1/3, test: 1/3}", "{train: 0.7, test: 0.2}"),
         ":16:1 splits:",
         ["add up to 1", "0.9"],
     ),
-    "share of nothing": (
-        ("{train: 1/3, validation: 1/3, test: 1/3}", "{train: 1, test: 0}"),
-        ":16:1 splits:",
-        ["above 0"],
-    ),
-    "share that is no number": (
-        ("train: 1/3,", "train: most,"),
-        ":16:1 splits:",
-        ["0.8", "1/3"],
-    ),
-    "share divided by zero": (("train: 1/3,", "train: 1/0,"), ":16:1 splits:", ["1/3"]),
     "rename to an unknown class": (
         ("{melanoma: mel}", "{melanoma: mell}"),
         ":12:3 features.label:",
@@ -224,8 +272,6 @@ BAD = {
     "two channels": (("channels: 1", "channels: 2"), ":9:3 images.channels:", ["1, 3 or 4"]),
     "feature called image": (("  age:", "  image:"), ":10:1 features:", ["'image'"]),
     "feature name with a space": (("  age:", "  my age:"), ":10:1 features:", ["my age"]),
-    "split name with a slash": (("train: 1/3", "a/b: 1/3"), ":16:1 splits:", ["a/b"]),
-    "split called all": (("train: 1/3", "all: 1/3"), ":16:1 splits:", ["all"]),
     "name with a space": (("name: mine", "name: my corpus"), ":1:1 name:", ["pattern"]),
     "version of two numbers": (
         ("name: mine", "name: mine\nversion: '1.0'"),
@@ -292,6 +338,116 @@ BAD = {
     ),
     "list instead of a mapping": (("{max_fraction: 0.25}", "[1]"), ":17:1 rejects:", ["dict"]),
 }
+SPLITS = "splits: {train: 1/3, validation: 1/3, test: 1/3}"
+# The same for what stands in place of the splits; several messages where there are several.
+BAD_SPLITS = {
+    "share of nothing": ("{train: 1, test: 0}", [(":16:20 splits.test:", ["above 0"])]),
+    "share below nothing": ("{train: 1.5, test: -0.5}", [(":16:22 splits.test:", ["above 0"])]),
+    "share that is no number": (
+        "{train: most, test: 0.2}", [(":16:10 splits.train:", ["'most'", "0.8", "1/3"])]),
+    "share divided by zero": ("{train: 1/0}", [(":16:10 splits.train:", ["'1/0'"])]),
+    "shares in percent": (
+        "{train: 80%, test: 20%}",
+        [(":16:10 splits.train:", ["'80%'"]), (":16:22 splits.test:", ["'20%'"])]),
+    "shares above 1": ("{train: 0.8, test: 0.3}", [(":16:1 splits:", ["add up to 1 ", "1.1"])]),
+    "shares that leave nothing for the rest": (
+        "{train: 1.0, test: rest}", [(":16:1 splits:", ["nothing for test"])]),
+    "shares that leave nothing for folds": (
+        "{test: 1, folds: 5}", [(":16:1 splits:", ["nothing for fold_0"])]),
+    "two rests": (
+        "{train: rest, test: rest}", [(":16:23 splits.test:", ["only one", "train"])]),
+    "rest and folds": (
+        "{train: rest, folds: 2}", [(":16:23 splits.folds:", ["`rest`", "train"])]),
+    "share and count": (
+        "{train: 0.8, test: 200}", [(":16:22 splits.test:", ["(test)", "(train)", "mix"])]),
+    "misspelt key with a word": (
+        "{train: 1, colum: official}",
+        [(":16:20 splits.colum:", ["'official'", "did you mean 'column'?"])]),
+    "misspelt key with a number": (
+        "{test: 0.2, fold: 5}", [(":16:21 splits.fold:", ["mix", "did you mean 'folds'?"])]),
+    "misspelt key with a list": (
+        "{train: 1, value: [a]}", [(":16:20 splits.value:", ["did you mean 'values'?"])]),
+    "one fold": ("{folds: 1}", [(":16:10 splits.folds:", ["2"])]),
+    "no split": ("{}", [(":16:1 splits:", ["train: 0.8", "leave_one_out"])]),
+    "keys without a split": (
+        "{method: hash}",
+        [(":16:1 splits:", ["no split"]), (":16:10 splits.method:", ["planned"])]),
+    "list": ("[train, test]", [(":16:1 splits:", ["maps names to shares"])]),
+    "name with a slash": ("{a/b: 1}", [(":16:10 splits.a/b:", ["not a split name", "a/b"])]),
+    "name all": ("{all: 1}", [(":16:10 splits.all:", ["not a split name", "all"])]),
+    "name rest": ("{rest: 1}", [(":16:10 splits.rest:", ["not a split name", "rest"])]),
+    "official name that is a key": (
+        "{files: {on: a.txt}}", [(":16:18 splits.files.on:", ["not a split name"])]),
+    "name of a fold": (
+        "{fold_1: 0.5, folds: 2}", [(":16:10 splits.fold_1:", ["one of the 2 folds"])]),
+    "official name of a fold": (
+        "{column: a, values: [fold_0], folds: 2}",
+        [(":16:21 splits.values.fold_0:", ["one of the 2 folds"])]),
+    "planned and official at once": (
+        "{train: 0.9, test: 0.1, files: {test: a.txt}}",
+        [(":16:41 splits.files.test:", ["planned and official"])]),
+    "column and files": (
+        "{column: a, values: [b], files: {test: a.txt}}",
+        [(":16:34 splits.files:", ["one key", "`column`"])]),
+    "files and leave_one_out": (
+        "{files: {test: a.txt}, leave_one_out: label}",
+        [(":16:32 splits.leave_one_out:", ["one key", "`files`"])]),
+    "column without values": ("{column: a}", [(":16:10 splits.column:", ["values: {train"])]),
+    "values that are neither": (
+        "{column: a, values: [[b]]}", [(":16:21 splits.values:", ["{split: [cells]}"])]),
+    "values without column": ("{train: 1, values: [b]}", [(":16:20 splits.values:", ["column"])]),
+    "cell of two splits": (
+        "{column: a, values: {train: [x, y], test: y}}",
+        [(":16:21 splits.values:", ["'y'", "2 splits"])]),
+    "cells of the rest and nothing planned": (
+        "{column: a, values: {train: x, rest: y}}",
+        [(":16:40 splits.values.rest:", ["no split is planned", "0.9"])]),
+    "on without files": ("{train: 1, on: a}", [(":16:20 splits.on:", ["files"])]),
+    "leaks of planned splits": (
+        "{train: 1, allow_leaks: true}", [(":16:20 splits.allow_leaks:", ["official"])]),
+    "leave_one_out and what is planned": (
+        "{leave_one_out: label, train: 1, method: hash, extend: ../old}",
+        [(":16:32 splits.train:", ["leave_one_out"]),
+         (":16:42 splits.method:", ["none is planned"]),
+         (":16:56 splits.extend:", ["none is planned"]),
+         (":16:56 splits.extend:", ["hash"])]),
+    "leave_one_out and folds": (
+        "{leave_one_out: label, folds: 5}", [(":16:32 splits.folds:", ["leave_one_out"])]),
+    "leave_one_out of a misspelt feature": (
+        "{leave_one_out: lable}", [(":16:10 splits.leave_one_out:", ["did you mean 'label'?"])]),
+    "leave_one_out of a number": (
+        "{leave_one_out: age}", [(":16:10 splits.leave_one_out:", ["'age'", "class"])]),
+    "hash and a former dataset": (
+        "{train: 1, method: hash, extend: a}", [(":16:34 splits.extend:", ["hash"])]),
+    "hash and counts": (
+        "{train: 80, test: rest, method: hash}", [(":16:33 splits.method:", ["counts"])]),
+    "unknown method": (
+        "{train: 1, method: hsh}", [(":16:20 splits.method:", ["'line' or 'hash'"])]),
+    "deviation below 0": (
+        "{train: 1, max_deviation: -1}", [(":16:20 splits.max_deviation:", ["0"])]),
+    "leaks that are neither": (
+        "{leave_one_out: label, allow_leaks: perhaps}",
+        [(":16:32 splits.allow_leaks:", ["boolean"])]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_SPLITS)
+def test_bad_splits_tell_places_and_remedies(tmp_path, name):
+    splits, expected = BAD_SPLITS[name]
+    error = _error(tmp_path, _edit(SPLITS, f"splits: {splits}"))
+    messages = sorted(map(str, error.problems))
+    assert len(messages) == len(expected), str(error)
+    for place, words in expected:
+        fitting = [text for text in messages if f"corpus.yaml{place}" in text]
+        assert any(all(word in text for word in words) for text in fitting), (place, str(error))
+
+
+def test_classes_whose_splits_would_have_one_name_are_refused(tmp_path):
+    text = _edit(SPLITS, "splits: {leave_one_out: label}")
+    text = text.replace("values: [nv, mel]", "values: [a b, a-b, mel]")
+    error = _error(tmp_path, text)
+    assert ":16:10 splits.leave_one_out: the classes 'a b', 'a-b'" in str(error)
+    assert "'label_a_b'" in str(error)
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -324,9 +480,9 @@ def test_all_problems_are_told_at_once(tmp_path):
 
 
 def test_all_wrong_references_are_told_at_once(tmp_path):
-    text = _edit("supervised: label", "supervised: lable") + "stratify: [findigs, age]\n"
+    text = _edit("supervised: label", "supervised: lable") + "stratify: [findigs, agee]\n"
     message = str(_error(tmp_path, text))
-    for word in ("'lable'", "'findigs'", "'age'"):
+    for word in ("'lable'", "'findigs'", "'agee'"):
         assert word in message
 
 
@@ -372,9 +528,9 @@ def test_yaml_texts_stay_text(tmp_path):
 
 def test_shares_are_exact_fractions(tmp_path):
     spec = load_spec(_write(tmp_path, GOOD)).spec
-    assert set(spec.splits.values()) == {Fraction(1, 3)}
-    tenths = CorpusSpec.from_dict(_minimal(splits={"train": 0.7, "validation": 0.2, "test": 0.1}))
-    assert list(tenths.splits.values()) == [Fraction(7, 10), Fraction(2, 10), Fraction(1, 10)]
+    assert set(spec.splits.planned(100).values()) == {Fraction(1, 3)}
+    tenths = _splits({"train": 0.7, "validation": 0.2, "test": 0.1})
+    assert list(tenths.planned(7).values()) == [Fraction(7, 10), Fraction(2, 10), Fraction(1, 10)]
 
 
 def _minimal(**more: object) -> dict[str, object]:
@@ -389,9 +545,12 @@ def test_none_in_a_spec_made_in_code_is_told(key):
 
 def test_defaults_of_a_small_spec():
     spec = CorpusSpec.from_dict(_minimal())
-    assert spec.splits == {"train": Fraction(4, 5), "validation": Fraction(1, 10)} | {
+    assert spec.splits.planned(30) == {"train": Fraction(4, 5), "validation": Fraction(1, 10)} | {
         "test": Fraction(1, 10)
     }
+    assert (spec.splits.official, spec.splits.method, spec.splits.on) == ([], "line", "images.path")
+    assert spec.duplicates == "group"
+    assert spec.rejects.classes_without_image == "refuse"
     assert (spec.group, spec.stratify, spec.supervised, spec.tables) == ((), (), None, [])
     assert (spec.images.channels, spec.images.dtype) == (3, "uint8")
     assert spec.rejects.max_fraction == 0
@@ -401,13 +560,120 @@ def test_defaults_of_a_small_spec():
     )
 
 
-STRATIFY = {
-    "the supervised class is balanced unless told otherwise": ({"supervised": "c"}, ("c",)),
-    "the supervised labels are balanced too": ({"supervised": "l"}, ("l",)),
-    "a supervised number balances nothing": ({"supervised": "f"}, ()),
-    "what is named wins": ({"supervised": "c", "stratify": "l"}, ("l",)),
-    "several": ({"stratify": ["c", "l"]}, ("c", "l")),
+def _splits(splits: dict[str, object]) -> Splits:
+    return CorpusSpec.from_dict(_minimal(splits=splits)).splits
+
+
+# Each case: the splits, how many images there are, and how many of them each planned split has.
+PLANNED = {
+    "whole number 1 alone is the share 1": ({"train": "1"}, 10, {"train": 10}),
+    "1 as a number": ({"train": 1}, 10, {"train": 10}),
+    "decimals and fractions": ({"train": "0.5", "test": "1/2"}, 10, {"train": 5, "test": 5}),
+    "a share and the rest": ({"train": "rest", "test": "0.2"}, 10, {"train": 8, "test": 2}),
+    "the rest alone": ({"train": "rest"}, 10, {"train": 10}),
+    "counts": ({"train": "7", "test": "1"}, 8, {"train": 7, "test": 1}),
+    "counts of 1": ({"train": "1", "test": "1"}, 2, {"train": 1, "test": 1}),
+    "a count and the rest": ({"test": "3", "train": "rest"}, 10, {"test": 3, "train": 7}),
+    "folds": ({"folds": "4"}, 10, {f"fold_{n}": Fraction(5, 2) for n in range(4)}),
+    "a share and folds": ({"folds": 2, "test": 0.2}, 10, {"test": 2, "fold_0": 4, "fold_1": 4}),
+    "a count and folds": ({"test": 4, "folds": 2}, 10, {"test": 4, "fold_0": 3, "fold_1": 3}),
+    "beside official splits": (
+        {"files": {"test": "a.txt"}, "train": "0.9", "validation": "0.1"}, 20,
+        {"train": 18, "validation": 2}),
+    "official splits alone": ({"column": "a", "values": ["train", "test"]}, 10, {}),
+    "each class left out": ({"leave_one_out": "site"}, 10, {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PLANNED)
+def test_planned_shares_are_exact_and_in_order(name):
+    keys, num_images, expected = PLANNED[name]
+    features = {"id": {"type": "id"}, "site": {"type": "class", "values": ["a"]}}
+    splits = CorpusSpec.from_dict(_minimal(splits=keys, features=features)).splits
+    shares = splits.planned(num_images)
+    assert list(shares) == list(expected)
+    assert {name: share * num_images for name, share in shares.items()} == expected
+    assert splits.is_planned == bool(expected)
+
+
+WRONG_COUNTS = {
+    "too few": ({"train": 80, "test": 20}, 101, ["100 images", "101", "`rest`", "0.8"]),
+    "too many": ({"train": 80, "test": 20}, 99, ["100 images", "99", "`rest`"]),
+    "too many before the rest": ({"train": 80, "test": "rest"}, 79, ["80 images", "79"]),
+    "none left for the rest": ({"train": 80, "test": "rest"}, 80, ["none of the 80 for test"]),
+    "none left for folds": ({"test": 80, "folds": 2}, 80, ["none of the 80 for fold_0, fold_1"]),
+    "no image at all": ({"train": 1, "test": 1}, 0, ["2 images", "0 are"]),
 }
+
+
+@pytest.mark.parametrize("name", WRONG_COUNTS)
+def test_counts_that_do_not_fit_the_images_are_told(name):
+    keys, num_images, words = WRONG_COUNTS[name]
+    with pytest.raises(ValueError, match="the counts add up to") as caught:
+        _splits(keys).planned(num_images)
+    for word in words:
+        assert word in str(caught.value)
+
+
+@MANY
+@given(
+    parts=st.lists(st.integers(2, 50), min_size=1, max_size=6),
+    rest=st.none() | st.integers(0, 5),
+    folds=st.integers(2, 9),
+    are_counts=st.booleans(),
+)
+def test_planned_shares_add_up_to_one_and_keep_their_proportions(parts, rest, folds, are_counts):
+    total = sum(parts)
+    sizes = {f"s{n}": size if are_counts else f"{size}/{total}" for n, size in enumerate(parts)}
+    expected = {name: Fraction(size, total) for name, size in zip(sizes, parts, strict=True)}
+    if rest is not None and rest < len(parts):  # this one takes what the others leave
+        sizes[f"s{rest}"] = "rest"
+    elif rest is not None and len(parts) > 1:  # and here the folds take what the last would have
+        left = expected.pop(sizes.popitem()[0]) / folds
+        expected |= {f"fold_{n}": left for n in range(folds)}
+        sizes["folds"] = folds
+    shares = _splits(sizes).planned(total)
+    assert list(shares.items()) == list(expected.items())
+    assert sum(shares.values()) == 1
+
+
+OFFICIAL = {
+    "list of cells": (["train", "test"], ["train", "test"], {"train": ["train"], "test": ["test"]}),
+    "cells of each": (
+        {"test": ["TEST", " test "], "train": "1"}, ["test", "train"],
+        {"test": ["TEST", "test"], "train": ["1"]}),
+    "cells of the rest": (
+        {"rest": ["train_val"], "test": ["ne\u0301ant"]}, ["test"],
+        {"rest": ["train_val"], "test": ["n\u00e9ant"]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_values_name_official_splits(name):
+    values, official, expected = OFFICIAL[name]
+    splits = _splits({"column": "set", "values": values, "validation": 1})
+    assert (splits.official, splits.values) == (official, expected)
+    assert _splits({"files": {"b": "b.txt", "a": "a.txt"}}).official == ["b", "a"]
+
+
+def _stratum(feature: str, bins: object = None) -> Stratum:
+    return Stratum(feature=feature, bins=bins)
+
+
+STRATIFY = {
+    "the supervised class is balanced unless told otherwise": (
+        {"supervised": "c"}, [_stratum("c")]),
+    "the supervised labels are balanced too": ({"supervised": "l"}, [_stratum("l")]),
+    "a supervised number balances nothing": ({"supervised": "f"}, []),
+    "nothing on purpose": ({"supervised": "c", "stratify": []}, []),
+    "what is named wins": ({"supervised": "c", "stratify": "l"}, [_stratum("l")]),
+    "several": ({"stratify": ["c", "l"]}, [_stratum("c"), _stratum("l")]),
+    "edges": (
+        {"stratify": {"feature": "f", "bins": ["40", "60.5"]}}, [_stratum("f", (40.0, 60.5))]),
+    "number of bins": (
+        {"stratify": ["c", {"feature": "f", "bins": "4"}]}, [_stratum("c"), _stratum("f", 4)]),
+    "made in code": ({"stratify": [_stratum("f", [40])]}, [_stratum("f", (40.0,))]),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", STRATIFY)
@@ -418,14 +684,42 @@ def test_stratify_follows_supervised(name):
         "l": {"type": "labels", "values": ["a"]},
         "f": {"type": "float"},
     }
-    assert CorpusSpec.from_dict(_minimal(features=features, **keys)).stratify == expected
+    spec = CorpusSpec.from_dict(_minimal(features=features, **keys))
+    assert spec.stratify == tuple(expected)
+
+
+def test_spec_made_of_the_parts_of_another_is_the_same():
+    splits = {"files": {"test": "a.txt"}, "on": "id", "train": "1/3", "validation": "rest"}
+    spec = CorpusSpec.from_dict(_minimal(splits=splits, duplicates="report"))
+    assert CorpusSpec.from_dict(spec.model_dump()) == spec
+
+
+DIGESTS = {
+    "sizes": ({"splits": {"train": 1}}, {"splits": {"train": 0.5, "test": 0.5}}),
+    "shares and counts": ({"splits": {"train": 1}}, {"splits": {"train": "rest"}}),
+    "order of the splits": (
+        {"splits": {"a": 0.5, "b": 0.5}}, {"splits": {"b": 0.5, "a": 0.5}}),
+    "method": ({"splits": {"train": 1}}, {"splits": {"train": 1, "method": "hash"}}),
+    "bins": (
+        {"stratify": {"feature": "age", "bins": 4}}, {"stratify": {"feature": "age", "bins": [4]}}),
+    "duplicates": ({"duplicates": "group"}, {"duplicates": "reject"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DIGESTS)
+def test_digest_tells_specs_apart_by_what_decides_the_dataset(name):
+    features = {"id": {"type": "id"}, "age": {"type": "int"}}
+    made = [CorpusSpec.from_dict(_minimal(features=features, **keys)) for keys in DIGESTS[name]]
+    again = [CorpusSpec.from_dict(spec.model_dump()) for spec in made]
+    assert spec_digest(made[0]) != spec_digest(made[1])
+    assert [spec_digest(spec) for spec in again] == [spec_digest(spec) for spec in made]
 
 
 def test_spec_survives_pickling(tmp_path):
     loaded = load_spec(_write(tmp_path, GOOD))
     copy = pickle.loads(pickle.dumps(loaded))
     assert copy.spec == loaded.spec
-    assert copy.spec.stratify == ("label",)
+    assert copy.spec.stratify == (Stratum(feature="label"),)
     assert copy.root == loaded.root
     assert copy.source.where(("supervised",)) == loaded.source.where(("supervised",))
 
@@ -450,6 +744,11 @@ def test_feature_reads_its_own_column_by_default(tmp_path):
     assert used["features", "label"] == "dx"
     assert used["images", "path"] == "image_id"
     assert used["group",] == "patient_id"
+    assert ("splits", "column") not in used
+    official = CorpusSpec.from_dict(_minimal(splits={"column": "set", "values": ["train"]}))
+    assert dict(official.columns_used())["splits", "column"] == "set"
+    listed = CorpusSpec.from_dict(_minimal(splits={"files": {"train": "a.txt"}, "on": "name"}))
+    assert dict(listed.columns_used())["splits", "on"] == "name"
 
 
 def test_place_of_an_unknown_part_is_that_of_its_parent():

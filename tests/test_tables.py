@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import FEW
 
-from medical_images.errors import TableError
+from medical_images.errors import SpecError, TableError
 from medical_images.spec import load_spec
-from medical_images.tables import LINE, TABLE, Rows, clean, read_rows
+from medical_images.tables import LINE, TABLE, Rows, clean, read_lists, read_rows
 
 SPEC = """\
 name: mine
@@ -451,3 +451,88 @@ def test_rows_of_a_join_add_up(tmp_path_factory, left, right, keep):
     entries = rows.log.entries
     logged = set(zip(entries["outcome"], entries["line"], strict=True))
     assert logged == unused | (set() if keep else lost)
+
+
+# --- lists of official splits --------------------------------------------------------------------
+
+LISTED = """\
+name: mine
+images: {path: "{id}.png"}
+features: {id: {type: id}}
+splits:
+  allow_leaks: %s
+  files:
+    train: lists/train.txt
+    test: test.txt
+"""
+
+
+def _read_lists(
+    folder: pathlib.Path, train: bytes | None, test: bytes | None, *, leaks: bool = False
+) -> dict[str, list[str]]:
+    (folder / "lists").mkdir()
+    for name, data in (("lists/train.txt", train), ("test.txt", test)):
+        if data is not None:
+            (folder / name).write_bytes(data)
+    path = folder / "corpus.yaml"
+    path.write_text(LISTED % str(leaks).lower(), encoding="utf-8")
+    loaded = load_spec(path)
+    return read_lists(loaded.spec, root=loaded.root, source=loaded.source)
+
+
+# Each case: the bytes of a list, and its lines.
+LISTS = {
+    "plain": (b"1.png\n2.png\n", ["1.png", "2.png"]),
+    "no line end at the end": (b"1\n2", ["1", "2"]),
+    "CRLF and CR": (b"1\r\n2\r3", ["1", "2", "3"]),
+    "blank lines and white space": (b"\n  1 \n\t\n2\t\n\n", ["1", "2"]),
+    "white space inside": (b"a b.png\n", ["a b.png"]),
+    "byte order mark": (b"\xef\xbb\xbf1\n2\n", ["1", "2"]),
+    "decomposed letters": ("e\u0301\n".encode(), ["\u00e9"]),
+    "a line twice": (b"1\n2\n1\n", ["1", "2"]),
+    "zeros count": (b"01\n1\n", ["01", "1"]),
+    "empty": (b"", []),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_list_is_read(tmp_path, name):
+    data, lines = LISTS[name]
+    assert _read_lists(tmp_path, data, b"test") == {"train": lines, "test": ["test"]}
+
+
+def test_spec_without_lists_reads_none(tmp_path):
+    path = tmp_path / "corpus.yaml"
+    path.write_text(SPEC.format(path="a.csv", keys=""), encoding="utf-8")
+    loaded = load_spec(path)
+    assert read_lists(loaded.spec, root=loaded.root, source=loaded.source) == {}
+
+
+def test_all_that_is_wrong_with_lists_is_told_at_once(tmp_path):
+    with pytest.raises(SpecError) as caught:
+        _read_lists(tmp_path, None, b"1\n\n\xe9\n")
+    missing, encoded = map(str, caught.value.problems)
+    assert "corpus.yaml:7:5 splits.files.train: there is no file 'lists/train.txt'" in missing
+    assert "corpus.yaml:8:5 splits.files.test: 'test.txt' is not UTF-8 text (line 3)" in encoded
+
+
+def test_folder_in_place_of_a_list_is_refused(tmp_path):
+    (tmp_path / "test.txt").mkdir()
+    with pytest.raises(SpecError, match=r"splits\.files\.test: 'test.txt' cannot be read"):
+        _read_lists(tmp_path, b"1", None)
+
+
+def test_line_of_two_lists_is_refused_with_its_numbers_only(tmp_path):
+    with pytest.raises(SpecError) as caught:
+        _read_lists(tmp_path, b"\nSMITH\nJONES\nMILLER", b"MILLER\nBAKER\n\nSMITH")
+    (problem,) = map(str, caught.value.problems)
+    assert problem.startswith(
+        "test.txt lines 1, 4: 2 lines of 'test' stand in lists/train.txt (lines 2, 4)"
+    )
+    assert "allow_leaks" in problem
+    assert "SMITH" not in str(caught.value)
+
+
+def test_line_of_two_lists_is_the_first_ones_where_leaks_are_allowed(tmp_path):
+    lists = _read_lists(tmp_path, b"1\n2\n", b"2\n3\n", leaks=True)
+    assert lists == {"train": ["1", "2"], "test": ["3"]}

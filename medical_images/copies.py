@@ -1,0 +1,175 @@
+"""Copies: images of the same bytes under several names, found and dealt with.
+
+A corpus may hold one image twice, of one patient under two ids even. Such copies in two splits leak
+just as images of one patient do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from concurrent import futures
+from typing import Any, BinaryIO
+
+import pandas as pd
+import tqdm
+from etils import epath
+
+from medical_images.join import Joined, feature_column
+from medical_images.rejects import Outcome
+from medical_images.spec import CorpusSpec
+
+COPY = "copy"
+_BLOCK = 4096  # bytes of a sample; files begin alike (headers), so it is not taken from there
+_SMALL = 16 * _BLOCK  # files of up to as many bytes are read whole at once
+_NUM_THREADS, _CHUNK = 16, 128
+
+
+def find_copies(root: str, records: pd.DataFrame) -> pd.Series[str]:
+    """Finds images whose files have the same bytes.
+
+    A file is opened only if another one has its size. Of larger files samples are compared first:
+    a block from the middle and one from the end. What is equal so far is compared whole.
+
+    Args:
+      root: The corpus root, local or remote.
+      records: One line an image, with `path` and `num_bytes`.
+
+    Returns:
+      For each record the digest of its bytes (BLAKE2b, 32 hexadecimal digits) where another record
+      has the same bytes, else "". It is "" too where a file cannot be read, which the writing of
+      the shards will tell.
+    """
+    files = records[["path", "num_bytes"]]
+    same_size = files[files["num_bytes"].duplicated(keep=False)]
+    alike = _alike(same_size, root, _sample)
+    is_small = alike["num_bytes"] <= _SMALL
+    copies = [alike[is_small], _alike(alike[~is_small], root, _whole)]
+    digests = pd.concat(copies)["digest"]
+    return digests.reindex(records.index, fill_value="").astype("str").rename(COPY)
+
+
+def apply_copies(joined: Joined, digests: pd.Series[str], spec: CorpusSpec) -> Joined:
+    """Deals with copies as `duplicates` of the spec says. Pure.
+
+    Copies that disagree on the supervised feature, or on a class or labels feature to stratify, are
+    all rejected (`copy_conflict`): one of their labels is wrong, and none says which. Of all other
+    copies, the first by path stands for the image, and the others are listed (`image_copy`): noted
+    under `group`, where they stay in one split, and under `report`; rejected under `reject`. Under
+    `report` those that disagree are noted too.
+
+    Args:
+      joined: Records and log of the join.
+      digests: Of each record, what `find_copies` returns.
+      spec: `duplicates`, `supervised` and `stratify`.
+
+    Returns:
+      The records that are left, with a column `copy` (the same text for copies of one image, ""
+      where a record has none), and the log with an entry for each record that was listed; its value
+      is the path of the first copy.
+    """
+    records = joined.records.assign(**{COPY: digests})
+    at_fault = _disagreements(records, spec)
+    is_later = (records[COPY] != "") & records[COPY].duplicated()
+    conflict: Outcome = "noted" if spec.duplicates == "report" else "rejected"
+    later: Outcome = "rejected" if spec.duplicates == "reject" else "noted"
+    listed = [
+        (conflict, "copy_conflict", name, at_fault == name)
+        for name in at_fault[at_fault != ""].unique()
+    ]
+    listed.append((later, "image_copy", "", is_later & (at_fault == "")))
+    first = records.groupby(COPY)["path"].transform("first")
+    entries = records[["table", "line", "path"]].assign(value=first)
+    log, is_kept = joined.log, pd.Series(True, index=records.index)
+    for outcome, code, name, mask in listed:
+        log = log.adding(
+            outcome=outcome,
+            code=code,
+            kind="row",
+            entries=entries[mask],
+            column=spec.features[name].columns(name)[0] if name else "",
+        )
+        is_kept &= ~mask if outcome == "rejected" else True
+    records = records[is_kept].reset_index(drop=True)
+    if spec.duplicates == "reject":
+        records[COPY] = ""  # of each image one is left
+    return dataclasses.replace(joined, records=records, log=log)
+
+
+def _disagreements(records: pd.DataFrame, spec: CorpusSpec) -> pd.Series[str]:
+    """Returns the first feature on which the copies of each record disagree, or ""."""
+    strata = [stratum.feature for stratum in spec.stratify if stratum.feature in spec.classes]
+    names = dict.fromkeys([*filter(None, [spec.supervised]), *strata])
+    at_fault = pd.Series("", index=records.index, dtype="str")
+    copies = records[records[COPY] != ""]
+    for name in reversed(names):
+        versions = copies[[COPY, feature_column(name)]].drop_duplicates()[COPY]
+        clashing = versions[versions.duplicated()]
+        at_fault = at_fault.mask(records[COPY].isin(clashing), name)
+    return at_fault
+
+
+def _alike(files: pd.DataFrame, root: str, digest: Callable[[BinaryIO, int], str]) -> pd.DataFrame:
+    """Returns the files that share their size and their digest with another, with that digest."""
+
+    def digest_of(path: str, num_bytes: int) -> str | None:
+        try:
+            with _open(os.path.join(root, path)) as file:
+                return digest(file, num_bytes)
+        except OSError:
+            return None
+
+    def digests_of(begin: int) -> list[str | None]:
+        part = files.iloc[begin : begin + _CHUNK]
+        return [digest_of(*file) for file in zip(part["path"], part["num_bytes"], strict=True)]
+
+    found: list[str | None] = []
+    with _bar(len(files)) as bar, futures.ThreadPoolExecutor(_NUM_THREADS) as pool:
+        for digests in pool.map(digests_of, range(0, len(files), _CHUNK)):
+            found += digests
+            bar.update(len(digests))
+    files = files.assign(digest=pd.Series(found, index=files.index, dtype="object"))
+    files = files[files["digest"].notna()]
+    return files[files.duplicated(["num_bytes", "digest"], keep=False)]
+
+
+def _open(path: str) -> BinaryIO:
+    return epath.Path(path).open("rb") if "://" in path else open(path, "rb")
+
+
+def _sample(file: BinaryIO, num_bytes: int) -> str:
+    """Digests a small file whole, and of a larger one a block from the middle and from the end."""
+    if num_bytes <= _SMALL:
+        return _hash(file.read()).hexdigest()
+    file.seek(num_bytes // 2)
+    middle = file.read(_BLOCK)
+    file.seek(num_bytes - _BLOCK)
+    return _hash(middle + file.read(_BLOCK)).hexdigest()
+
+
+def _whole(file: BinaryIO, num_bytes: int) -> str:
+    """Digests a file of any size, piece by piece."""
+    del num_bytes
+    digest = _hash(b"")
+    while piece := file.read(1 << 20):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _hash(data: bytes) -> hashlib.blake2b:
+    return hashlib.blake2b(data, digest_size=16)
+
+
+def _bar(num_files: int) -> tqdm.tqdm[Any]:
+    """A progress bar of work that takes long."""
+    is_terminal = sys.stderr.isatty()
+    return tqdm.tqdm(
+        total=num_files,
+        unit=" images",
+        desc="Comparing",
+        delay=1 if is_terminal else 10,
+        mininterval=0.2 if is_terminal else 10,
+    )
