@@ -1,7 +1,8 @@
-"""The command line: `medical-images build` and `medical-images phantom`."""
+"""The command line: `medical-images build`, `certificate` and `phantom`."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 
@@ -96,6 +97,35 @@ def build(
         builder = Builder(config=config, data_dir=data_dir, file_format=file_format)
         builder.download_and_prepare()
     click.echo(f"tfds.load('{builder.name}/{config.name}')  # from {builder.data_dir_root}")
+
+
+@cli.command()
+@click.argument("name")
+@click.option("--data-dir", type=click.Path(), help="Where TFDS datasets are; TFDS's default.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+def certificate(name: str, data_dir: str | None, as_json: bool) -> None:
+    """Show what the splits of the dataset NAME were to hold, and what they hold.
+
+    NAME is a config such as `mine` (of `medical_images/mine`), or the folder of a built dataset.
+    """
+    import tensorflow_datasets as tfds
+
+    from medical_images.dataset_certificate import certificate as certificate_of
+
+    try:
+        if os.path.isdir(name):
+            builder = tfds.builder_from_directory(name)
+        else:
+            full = name if "/" in name else f"medical_images/{name}"
+            builder = tfds.builder(full, data_dir=data_dir)
+    except Exception as error:  # TFDS has an error of its own for each way not to find one
+        where = "" if os.path.isdir(name) else f" in {data_dir or 'the data folder of TFDS'}"
+        raise click.UsageError(f"there is no dataset '{name}'{where}") from error
+    try:
+        told = certificate_of(builder)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    click.echo(json.dumps(told, indent=1) if as_json else told)
 
 
 def main() -> None:

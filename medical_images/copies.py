@@ -68,8 +68,8 @@ def apply_copies(joined: Joined, digests: pd.Series[str], spec: CorpusSpec) -> J
 
     Returns:
       The records that are left, with a column `copy` (the same text for copies of one image, ""
-      where a record has none), and the log with an entry for each record that was listed; its value
-      is the path of the first copy.
+      where a record has none), and the log with an entry for each row of an image that was listed;
+      its value is the path of the first copy.
     """
     records = joined.records.assign(**{COPY: digests})
     at_fault = _disagreements(records, spec)
@@ -82,14 +82,16 @@ def apply_copies(joined: Joined, digests: pd.Series[str], spec: CorpusSpec) -> J
     ]
     listed.append((later, "image_copy", "", is_later & (at_fault == "")))
     first = records.groupby(COPY)["path"].transform("first")
-    entries = records[["table", "line", "path"]].assign(value=first)
+    entries = records[["table", "path"]].assign(
+        value=first, line=records.get("lines", records["line"])
+    )
     log, is_kept = joined.log, pd.Series(True, index=records.index)
     for outcome, code, name, mask in listed:
         log = log.adding(
             outcome=outcome,
             code=code,
             kind="row",
-            entries=entries[mask],
+            entries=entries[mask].explode("line", ignore_index=True),
             column=spec.features[name].columns(name)[0] if name else "",
         )
         is_kept &= ~mask if outcome == "rejected" else True

@@ -58,12 +58,13 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
             for value, table in values.items()
         ]
     yield from _table(rows)
-    yield "Each cell: achieved (requested)."
-    where = " of ".join(filter(None, [worst["label"] or "all images", worst["split"]]))
-    yield (
-        f"Largest deviation: {worst['images']:.2f} images ({where}); whole images alone leave"
-        f" {told['rounding_floor']:.2f}"
-    )
+    if any(split["share"] for split in splits.values()):
+        where = f"{worst['label'] or 'all images'} in {worst['split']}"
+        yield "Each cell: achieved (requested)."
+        yield (
+            f"Largest deviation: {worst['images']:.2f} images ({where}); whole images alone leave"
+            f" {told['rounding_floor']:.2f}"
+        )
     yield f"Groups in more than one split: {told['group_overlap']:,}"
     yield (
         f"Sets of images with the same bytes: {copies['sets']:,} ({copies['images']:,} images); in"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-_SINGLETON = "\x00image:"  # cannot begin a group id, since cells are stripped
+_SINGLETON = "\x00image:"  # cannot begin a group id, since no cell has a NUL
 
 
 def own_groups(records: pd.DataFrame) -> pd.Series[str]:

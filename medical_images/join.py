@@ -43,7 +43,8 @@ class Joined:
     Attributes:
       records: One line an image, sorted by path: `path`, `num_bytes`, `table`, `line`, `split` (the
         official one, or "" where it is to be planned), `group` ("" where blank) and one column a
-        feature, `feature_<name>`; `width` and `height` where boxes need them.
+        feature, `feature_<name>`; with boxes also `width`, `height` and `lines`, all rows of the
+        image.
       log: Every row and file that is not part of a record.
       num_rows: Rows of the joined tables.
       num_files: Files that the path templates can name.
@@ -392,14 +393,20 @@ def _records(rows: pd.DataFrame, spec: CorpusSpec) -> pd.DataFrame:
     records = rows[list(names)].rename(columns=names).assign(group=group)
     if spec.boxes:
         column = feature_column(spec.boxes[0])
-        boxes = records.groupby("path")[column].agg(_sorted_boxes)
-        records = records.assign(**{column: records["path"].map(boxes)})
+        by_path = records.groupby("path")
+        boxes, lines = by_path[column].agg(_sorted_boxes), by_path["line"].agg(_sorted_lines)
+        paths = records["path"]
+        records = records.assign(**{column: paths.map(boxes), "lines": paths.map(lines)})
     return records.drop_duplicates("path").sort_values("path", ignore_index=True)
 
 
 def _sorted_boxes(cells: pd.Series[Any]) -> Any:
     """Boxes of one image in an order that does not depend on that of the rows."""
     return tuple(sorted(box for box in cells if box is not None))
+
+
+def _sorted_lines(lines: pd.Series[int]) -> Any:
+    return tuple(sorted(lines))
 
 
 def _log_unreferenced(

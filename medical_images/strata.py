@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -59,7 +60,8 @@ class Strata:
       spec: Of the features.
       features: Those to balance.
       joint: Combinations that are balanced too: the columns whose product they are.
-      num_left_out: Combinations that occur but are too rare to be balanced.
+      num_left_out: Combinations that are not balanced: those that occur but are too rare, or all of
+        them where there are too many.
     """
 
     spec: CorpusSpec
@@ -119,16 +121,14 @@ class Strata:
         """
         if len(self.features) < 2 or not shares:
             return self
+        num_combinations = math.prod(len(feature.values) for feature in self.features)
+        if num_combinations > _MAX_JOINT:
+            return dataclasses.replace(self, num_left_out=num_combinations)
         matrix = self.matrix(records)
         kept, num_left_out = [], 0
-        combinations = list(itertools.product(*self._columns_by_feature()))
-        for columns in combinations:
+        for columns in itertools.product(*self._columns_by_feature()):
             has = matrix[:, list(columns)].all(axis=1)
-            is_common = (
-                len(combinations) <= _MAX_JOINT
-                and has.sum() * min(shares) >= 1
-                and len(np.unique(groups[has])) >= len(shares)
-            )
+            is_common = has.sum() * min(shares) >= 1 and len(np.unique(groups[has])) >= len(shares)
             kept += [columns] if is_common else []
             num_left_out += int(has.any() and not is_common)
         return dataclasses.replace(self, joint=tuple(kept), num_left_out=num_left_out)

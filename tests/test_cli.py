@@ -1,5 +1,6 @@
 """What a user meets on the command line: help, and one clear error for a bad corpus."""
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -60,7 +61,25 @@ def misname_a_label_and_lose_an_image_and_misjoin(corpus):
     edit(corpus / "metadata.csv", "P00001", "P99999")
 
 
+SPLITS = "splits: {train: 0.8, validation: 0.1, test: 0.1}"
+
+
+def count_more_images_than_there_are(corpus):
+    edit(corpus / "corpus.yaml", SPLITS, "splits: {train: 80, test: 10}")
+
+
+def ask_for_more_than_rounding_permits(corpus):
+    edit(corpus / "corpus.yaml", SPLITS, "splits: {train: 0.8, test: 0.2, max_deviation: 0.01}")
+
+
+def declare_a_class_that_no_image_has(corpus):
+    edit(corpus / "corpus.yaml", "values: [nv, ", "values: [nv, scc, ")
+
+
 BAD = {
+    count_more_images_than_there_are: ["corpus.yaml:", "add up to 90", "60 are to be planned"],
+    ask_for_more_than_rounding_permits: ["requested", "achieved", "Rounding alone leaves"],
+    declare_a_class_that_no_image_has: ["'scc'", "0 of 60 images", "classes_without_image"],
     lose_an_image: [r"image_missing", "1 row (line 5)"],
     repeat_an_id_with_another_label: ["conflict", "2 rows (lines 5, 62)"],
     misname_a_label: ["label_unknown", "'melanoma'", "allowed: nv, mel, bkl"],
@@ -176,6 +195,18 @@ def test_phantom_writes_a_corpus_that_builds(tmp_path):
     assert "tfds.load('medical_images/my_phantom'" in built.output
     again = runner.invoke(cli, ["build", f"{out}/corpus.yaml", "--data-dir", data])
     assert "is built already" in again.output
+    told = runner.invoke(cli, ["certificate", "my_phantom", "--data-dir", data])
+    assert "Largest deviation" in told.output
+    told = runner.invoke(cli, ["certificate", f"{data}/medical_images/my_phantom/1.0.0", "--json"])
+    assert json.loads(told.output)["splits"]["train"]["images"]["achieved"] == 32
+
+
+@pytest.mark.parametrize("name", ["absent", "."])
+def test_a_dataset_that_is_not_there_has_no_certificate(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli, ["certificate", name, "--data-dir", str(tmp_path)])
+    assert result.exit_code == 2
+    assert f"there is no dataset '{name}'" in result.output
 
 
 @pytest.mark.parametrize("size", ["600", "axb", "600x"])

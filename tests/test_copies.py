@@ -2,6 +2,7 @@
 
 import collections
 import csv
+import dataclasses
 import hashlib
 import pathlib
 import re
@@ -170,6 +171,18 @@ def test_copies_that_disagree_are_all_rejected(duplicates, keys, values, column)
 def test_what_is_neither_supervised_nor_stratified_may_differ():
     differing = joined(ages=[1.0, 2.0, 3.0, 4.0, float("nan")], findings=[("mass",), *[()] * 4])
     assert summary(apply_copies(differing, COPIES, spec()))[0] == "abcde"
+
+
+def test_every_row_of_an_image_that_is_rejected_is_listed():
+    lines = pd.Series([(5,), (4,), (3,), (2, 8, 9), (6, 7)], dtype="object")
+    boxed = joined()
+    boxed = dataclasses.replace(boxed, records=boxed.records.assign(lines=lines))
+    result = apply_copies(boxed, COPIES, spec(duplicates="reject"))
+    entries = result.log.entries[result.log.entries.code == "image_copy"]
+    assert list(zip(entries.path, entries.line, strict=True)) == [
+        *(("d.png", line) for line in (2, 8, 9)),
+        *(("e.png", line) for line in (6, 7)),
+    ]
 
 
 def test_a_corpus_without_copies_keeps_all_and_lists_nothing():
