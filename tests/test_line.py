@@ -13,7 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medical_images import line
-from medical_images.line import hash_groups, plan_order, plan_splits
+from medical_images.line import groups as line_groups
+from medical_images.line import (
+    hash_groups,
+    hash_positions,
+    hash_splits,
+    plan_positions,
+    plan_splits,
+)
 
 RATIOS = {
     "80/10/10": [Fraction(8, 10), Fraction(1, 10), Fraction(1, 10)],
@@ -42,8 +49,11 @@ class Groups:
     def splits(self, ratios):
         return plan_splits(hashes=self.hashes, sizes=self.sizes, counts=self.counts, ratios=ratios)
 
+    def positions(self):
+        return plan_positions(hashes=self.hashes, sizes=self.sizes, counts=self.counts)
+
     def order(self):
-        return plan_order(hashes=self.hashes, sizes=self.sizes, counts=self.counts)
+        return np.lexsort((self.hashes, self.positions()))
 
     def train(self):
         return self.take(self.splits(RATIOS["80/10/10"]) == 0)
@@ -107,7 +117,7 @@ def small_table(seed, *, largest_rare_group):
 @pytest.fixture(params=["one chunk", "chunks"])
 def chunking(request, monkeypatch):
     if request.param == "chunks":
-        monkeypatch.setattr(line, "_CHUNK_GROUPS", 8)
+        monkeypatch.setattr(line_groups, "_CHUNK_GROUPS", 8)
 
 
 any_ratios = st.sampled_from(sorted(RATIOS)).map(RATIOS.__getitem__)
@@ -129,10 +139,11 @@ class TestPlans:
 
     @property_test
     @given(groups=tables())
-    def test_order_is_a_permutation(self, groups):
-        order = groups.order()
-        assert order.dtype == np.int64
-        assert sorted(order) == list(range(len(groups.sizes)))
+    def test_every_group_has_a_place_of_its_own(self, groups):
+        positions = groups.positions()
+        assert ((positions >= 0) & (positions < 1)).all()
+        places = set(zip(positions.tolist(), groups.hashes.tolist(), strict=True))
+        assert len(places) == len(groups.sizes)
 
     @property_test
     @given(groups=tables(), ratios=any_ratios, data=st.data())
@@ -142,6 +153,31 @@ class TestPlans:
         other = Groups(groups.hashes[rows], groups.sizes[rows], groups.counts[rows][:, labels])
         assert groups.splits(ratios)[rows].tolist() == other.splits(ratios).tolist()
         assert groups.order().tolist() == rows[other.order()].tolist()
+
+    @property_test
+    @given(groups=tables(), ratios=any_ratios, times=st.integers(2, 5))
+    def test_rows_that_stand_there_several_times_leave_the_plan(self, groups, ratios, times):
+        other = Groups(groups.hashes, groups.sizes * times, groups.counts * times)
+        assert other.splits(ratios).tolist() == groups.splits(ratios).tolist()
+        assert other.order().tolist() == groups.order().tolist()
+
+    @property_test
+    @given(groups=tables(), ratios=any_ratios, data=st.data())
+    def test_known_groups_stay(self, groups, ratios, data):
+        """The plan of any groups with any others stays, whatever comes to them."""
+        is_known = np.array(data.draw(st.lists(st.booleans(), min_size=60, max_size=60)))
+        old = np.flatnonzero(is_known[: len(groups.sizes)])
+        table = {"hashes": groups.hashes, "sizes": groups.sizes, "counts": groups.counts}
+        known = np.full(len(groups.sizes), -1)
+        known[old] = groups.take(old).splits(ratios)
+        splits = plan_splits(**table, ratios=ratios, known=known)
+        assert splits[old].tolist() == known[old].tolist()
+        assert splits.min(initial=0) >= 0
+        places = np.full(len(groups.sizes), np.nan)
+        places[old] = groups.take(old).positions()
+        positions = plan_positions(**table, known=places)
+        assert positions[old].tolist() == places[old].tolist()
+        assert ((positions >= 0) & (positions < 1)).all()
 
     @property_test
     @given(groups=tables(max_labels=0), ratios=any_ratios)
@@ -166,11 +202,34 @@ def test_equal_hash_and_counts_are_interchangeable(groups, ratios):
     assert plan(doubled) == plan(flipped)
 
 
+@property_test
+@given(groups=tables(), ratios=any_ratios, data=st.data())
+def test_by_hash_no_group_depends_on_another(groups, ratios, data):
+    kept = np.flatnonzero(data.draw(st.lists(st.booleans(), min_size=60, max_size=60)))
+    kept = kept[kept < len(groups.sizes)]
+    splits = hash_splits(hashes=groups.hashes, ratios=ratios)
+    positions = hash_positions(hashes=groups.hashes)
+    some = groups.hashes[kept]
+    assert hash_splits(hashes=some, ratios=ratios).tolist() == splits[kept].tolist()
+    assert hash_positions(hashes=some).tolist() == positions[kept].tolist()
+    assert {int(s) for s in splits} <= {s for s, ratio in enumerate(ratios) if ratio > 0}
+
+
+def test_by_hash_shares_and_places_are_those_of_chance():
+    hashes = hash_groups((f"p{k}" for k in range(20_000)), seed=1)
+    splits = hash_splits(hashes=hashes, ratios=RATIOS["80/10/10"])
+    shares = np.bincount(splits) / len(hashes)
+    assert np.abs(shares - [0.8, 0.1, 0.1]).max() < 0.015  # five standard deviations
+    for split in range(3):  # each split spreads over its whole line
+        places = np.histogram(hash_positions(hashes=hashes[splits == split]), 5, (0, 1))[0]
+        assert places.min() > places.sum() / 5 * 0.8
+
+
 SCRIPT = """
 import hashlib, sys
 from fractions import Fraction
 import numpy as np
-from medical_images.line import hash_groups, plan_order, plan_splits
+from medical_images.line import hash_groups, plan_positions, plan_splits
 rng = np.random.default_rng(0)
 ids = {f"patient-{k}" for k in range(300)}  # The order of a set differs between processes.
 table = dict(zip(sorted(ids), rng.integers(0, 4, size=(300, 3)), strict=True))
@@ -178,13 +237,14 @@ ids = list(ids)
 counts = np.array([table[k] for k in ids])
 plan = dict(hashes=hash_groups(ids, seed=5), sizes=counts.sum(axis=1) + 1, counts=counts)
 splits = plan_splits(**plan, ratios=[Fraction(1, 2), Fraction(1, 4), Fraction(1, 4)])
-text = repr((sorted(zip(ids, splits.tolist())), [ids[k] for k in plan_order(**plan)]))
+order = np.lexsort((plan["hashes"], plan_positions(**plan)))
+text = repr((sorted(zip(ids, splits.tolist())), [ids[k] for k in order]))
 print(hashlib.sha256(text.encode()).hexdigest())
 """
 
 
 def test_plan_is_the_same_in_every_process():
-    root = Path(line.__file__).parents[1]
+    root = Path(line.__file__).parents[2]
     digests = set()
     for hash_seed, threads in (("0", "1"), ("1", "2"), ("77", "2")):
         env = os.environ | {"PYTHONHASHSEED": hash_seed, "OPENBLAS_NUM_THREADS": threads}
@@ -277,7 +337,7 @@ def test_splits_of_small_tables_are_within_an_image(seed, name):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_chunks_together_hold_their_share(seed, monkeypatch):
-    monkeypatch.setattr(line, "_CHUNK_GROUPS", 200)
+    monkeypatch.setattr(line_groups, "_CHUNK_GROUPS", 200)
     groups = small_table(seed, largest_rare_group=2)
     for ratios in RATIOS.values():
         assert deviation(groups, groups.splits(ratios), ratios) <= 2
@@ -345,3 +405,16 @@ def test_nih_reaches_the_promised_figures(nih, seed):
     order = train.order()
     assert mean_slice_deviation(train, order, 10) <= 0.005
     assert mean_slice_deviation(train, order, 20) <= 0.009
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("seed", range(4))
+def test_nih_extended_by_a_hundredth_moves_nobody_and_stays_near_its_shares(nih, seed):
+    groups, ratios = Groups.make(*nih, seed=seed), RATIOS["80/10/10"]
+    old = np.flatnonzero(np.random.default_rng(seed).random(len(groups.sizes)) >= 0.01)
+    known = np.full(len(groups.sizes), -1)
+    known[old] = groups.take(old).splits(ratios)
+    table = {"hashes": groups.hashes, "sizes": groups.sizes, "counts": groups.counts}
+    splits = plan_splits(**table, ratios=ratios, known=known)
+    assert (splits[old] == known[old]).all()
+    assert deviation(groups, splits, ratios) <= 8

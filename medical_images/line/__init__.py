@@ -36,7 +36,7 @@ from medical_images.line.groups import (
     hash_groups,
     num_chunks_of,
 )
-from medical_images.line.order import OrderStep, hash_positions, plan_order, plan_positions
+from medical_images.line.order import OrderStep, hash_positions, plan_positions
 from medical_images.line.splits import (
     SplitStep,
     has_rare_label,
@@ -56,7 +56,6 @@ __all__ = [
     "hash_splits",
     "num_chunks_of",
     "place_rare",
-    "plan_order",
     "plan_positions",
     "plan_splits",
 ]

@@ -214,10 +214,12 @@ class _Pairs:
             return []
         firsts = np.flatnonzero(flat <= np.partition(flat, rank)[rank])[: 2 * tries]
         firsts = firsts[np.isfinite(flat[firsts])]
+        if not len(firsts):
+            return []
         seconds = self._costs_after(firsts, costs).reshape(len(firsts), -1)
         bests = seconds.argmin(axis=1)
         totals = flat[firsts] + np.take_along_axis(seconds, bests[:, None], axis=1)[:, 0]
-        if not len(totals) or totals.min() >= 0:
+        if totals.min() >= 0:
             return []
         k = int(totals.argmin())
         return [int(firsts[k]), int(bests[k])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -118,6 +119,8 @@ class Totals:
         counts: int64[L], images with each label.
         num_with: int64[L], groups with each label.
         marks: uint64[L], a fingerprint of the groups with each label.
+        unit: the greatest common divisor of all sizes and counts. Plans are made in this unit, so
+            that a table whose every row stands there k times is planned as if it stood there once.
     """
 
     num_groups: int
@@ -125,6 +128,7 @@ class Totals:
     counts: IntArray
     num_with: IntArray
     marks: HashArray
+    unit: int
 
     @classmethod
     def of(cls, groups: Groups) -> Totals:
@@ -139,6 +143,9 @@ class Totals:
             counts=groups.counts.sum(axis=0),
             num_with=np.array([np.count_nonzero(column) for column in columns], dtype=np.int64),
             marks=np.array(marks, dtype=np.uint64),
+            unit=math.gcd(
+                int(np.gcd.reduce(groups.sizes)), int(np.gcd.reduce(groups.counts, axis=None))
+            ),
         )
 
     def __add__(self, other: Totals) -> Totals:
@@ -148,6 +155,7 @@ class Totals:
             counts=self.counts + other.counts,
             num_with=self.num_with + other.num_with,
             marks=self.marks + other.marks,
+            unit=math.gcd(self.unit, other.unit),
         )
 
     @property
@@ -162,8 +170,20 @@ class Totals:
 
     @property
     def vector(self) -> FloatArray:
-        """float64[l + 1]: images with each of `columns`, then all images."""
-        return np.append(self.counts[self.columns], self.size).astype(np.float64)
+        """float64[l + 1]: images with each of `columns`, then all images, in units."""
+        totals = np.append(self.counts[self.columns], self.size)
+        return (totals // max(1, self.unit)).astype(np.float64)
+
+    def vectors(self, groups: Groups) -> IntArray:
+        """int64[g, l + 1]: images of each group with each of `columns`, then its size, in units."""
+        vectors = np.column_stack([groups.counts[:, self.columns], groups.sizes])
+        return vectors if self.unit <= 1 else vectors // self.unit
+
+    def held(self, groups: Groups, bins: IntArray, num_bins: int) -> FloatArray:
+        """float64[bins, l + 1]: the sums of `vectors` of the groups in each bin."""
+        columns = self.vectors(groups).T
+        sums = [np.bincount(bins, weights=column, minlength=num_bins) for column in columns]
+        return np.column_stack(sums).astype(np.float64)
 
     def chunk_numbers(self, groups: Groups, num_chunks: int) -> IntArray:
         """int64[g]: the chunk of each group, by the high bits of its hash.
@@ -179,7 +199,7 @@ class Totals:
 
     def sheet(self, groups: Groups) -> Sheet:
         """Sorts groups by rarest label, counts in order of rarity, size (falling), and hash."""
-        vectors = np.column_stack([groups.counts[:, self.columns], groups.sizes])
+        vectors = self.vectors(groups)
         rarest = np.append(vectors[:, :-1] > 0, np.ones((len(groups), 1)), axis=1).argmax(axis=1)
         keys = [rarest, *_pack(vectors)]
         order = np.lexsort((groups.hashes, *keys[::-1]))

@@ -84,12 +84,6 @@ def plan_positions(
     return positions
 
 
-def plan_order(*, hashes: HashArray, sizes: IntArray, counts: IntArray) -> IntArray:
-    """int64[G]: the order of `plan_positions`; `order[k]` is the group that stands k-th."""
-    positions = plan_positions(hashes=hashes, sizes=sizes, counts=counts)
-    return np.lexsort((np.asarray(hashes, dtype=np.uint64), positions)).astype(np.int64)
-
-
 def hash_positions(*, hashes: HashArray) -> FloatArray:
     """float64[G]: positions in [0, 1) that depend on nothing but each group's own hash.
 
@@ -168,9 +162,7 @@ class OrderStep:
 
 def _prefixes(groups: Groups, positions: FloatArray, totals: Totals) -> FloatArray:
     nodes = np.minimum(np.floor(positions * _NODES), _NODES - 1).astype(np.int64)
-    columns = [*groups.counts.T[totals.columns], groups.sizes]
-    sums = [np.bincount(nodes + 1, weights=c, minlength=_NODES + 1) for c in columns]
-    return np.cumsum(np.column_stack(sums), axis=0, dtype=np.float64)
+    return np.cumsum(totals.held(groups, nodes + 1, _NODES + 1), axis=0)
 
 
 def _sheet_prefixes(sheet: Sheet, nodes: IntArray) -> FloatArray:

@@ -179,7 +179,7 @@ class SplitStep:
             totals=totals,
             ratios=tuple(ratios),
             num_chunks=num_chunks_of(totals.num_groups - len(fixed)),
-            held=_held_by(fixed, splits, totals, len(ratios)),
+            held=totals.held(fixed, splits, len(ratios)),
         )
 
     def plan(self, groups: Groups, *, held: FloatArray | None = None) -> IntArray:
@@ -207,18 +207,12 @@ class SplitStep:
 
     def held_by(self, groups: Groups, splits: IntArray) -> FloatArray:
         """float64[splits, d]: what each split holds of these groups."""
-        return _held_by(groups, splits, self.totals, len(self.ratios))
+        return self.totals.held(groups, splits, len(self.ratios))
 
 
 def _check_ratios(ratios: Sequence[Fraction]) -> None:
     if sum(map(Fraction, ratios)) != 1 or min(ratios) < 0:
         raise ValueError(f"ratios must be 0 or more and sum to exactly 1, not {list(ratios)}")
-
-
-def _held_by(groups: Groups, splits: IntArray, totals: Totals, num_splits: int) -> FloatArray:
-    columns = [*groups.counts.T[totals.columns], groups.sizes]
-    held = [np.bincount(splits, weights=column, minlength=num_splits) for column in columns]
-    return np.column_stack(held).astype(np.float64)
 
 
 def deal(sheet: Sheet, items: IntArray, ratio: Fraction) -> BoolArray:
