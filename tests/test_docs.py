@@ -70,6 +70,9 @@ def test_the_readme_corpus_builds_loads_and_is_rebalanced(tmp_path):
     exec(readme_block("python"), seen)
     assert len(seen["ds"]) > 16  # type: ignore[arg-type]
     assert len(seen["table"]) == 160  # type: ignore[arg-type]
+    text = (REPOSITORY / "docs" / "splits.md").read_text(encoding="utf-8")
+    exec(re.findall(r"```python\n(.*?)```", text, flags=re.S)[0], seen)
+    assert len(seen["parts"]) == 4  # type: ignore[arg-type]
 
 
 def test_readme_commands_exist():
@@ -79,6 +82,19 @@ def test_readme_commands_exist():
     for command in re.findall(r"medical-images (\w+)", text):
         assert command in cli.commands
     assert yaml.safe_load(readme_block("yaml"))["name"] == "my_lesions"
+
+
+def test_every_example_of_splits_in_the_documents_is_valid():
+    """The rows of the table in docs/splits.md, and the lines of docs/spec.md."""
+    texts = [(REPOSITORY / "docs" / name).read_text("utf-8") for name in ("splits.md", "spec.md")]
+    examples = re.findall(r"^\| `(\{.*?\})` \|", texts[0], flags=re.M)
+    examples += re.findall(r"^splits: (\{.*\})$", texts[1], flags=re.M)
+    assert len(examples) >= 12
+    site = {"site": {"type": "class", "values": ["a", "b"]}}
+    keys = {"name": "mine", "images": {"path": "{id}.png"}, "features": site}
+    for text in examples:
+        splits = yaml.load(text, Loader=yaml.BaseLoader)
+        mi.CorpusSpec.from_dict({**keys, "splits": splits})
 
 
 def test_links_between_documents_lead_somewhere():

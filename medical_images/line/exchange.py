@@ -212,8 +212,8 @@ class _Pairs:
         rank = min(tries, len(flat)) - 1
         if rank < 0:
             return []
-        firsts = np.flatnonzero(flat <= np.partition(flat, rank)[rank])[: 2 * tries]
-        firsts = firsts[np.isfinite(flat[firsts])]
+        limit = min(float(np.partition(flat, rank)[rank]), np.finfo(np.float64).max)
+        firsts = np.flatnonzero(flat <= limit)[: 2 * tries]
         if not len(firsts):
             return []
         seconds = self._costs_after(firsts, costs).reshape(len(firsts), -1)
