@@ -7,7 +7,7 @@ the disk. The spec is `examples/specs/nih_chestxray14.yaml`, unchanged.
 
 The build is one call of `download_and_prepare` in a new process. The phases are timed inside that
 same call, by wrapping the functions it goes through; what is left over is given as `other` (class
-counts, certificate, index, TFDS's own files). Imports are not in the total. Memory is the resident
+counts, index, TFDS's own files). Imports are not in the total. Memory is the resident
 set, sampled twenty times a second; pages that processes share are counted in each. The batch at
 the end is read by a process that never imports `medical_images`, through `tfds.load`.
 
@@ -44,7 +44,10 @@ TABLE = "Data_Entry_2017_v2020.csv.gz"
 SPEC = pathlib.Path(__file__).resolve().parent.parent / "examples/specs/nih_chestxray14.yaml"
 SAMPLE_SECONDS = 0.05
 BATCH = 32
-PHASES = ("reading tables", "listing images", "join", "planning", "writing", "other")
+PHASES = (
+    "reading tables", "listing images", "join", "comparing bytes", "planning", "certificate",
+    "writing", "other",
+)  # fmt: skip
 
 # --- the corpus ----------------------------------------------------------------------------------
 
@@ -134,7 +137,9 @@ def build(job: dict[str, Any]) -> dict[str, Any]:
     clock.wrap("reading tables", corpus.tables, "read_rows")
     clock.wrap("listing images", corpus.images, "list_images")
     clock.wrap("join", corpus, "join_images")
+    clock.wrap("comparing bytes", corpus, "find_copies")
     clock.wrap("planning", corpus, "plan_records")
+    clock.wrap("certificate", corpus.certification, "certify")
     clock.wrap("writing", local_engine, "write_shards")
     begin = time.perf_counter()
     config = mi.MedicalImagesConfig(
@@ -230,15 +235,16 @@ def report(built: dict[str, Any]) -> str:
     )
     workers = ", ".join(f"{rss / 1e6:.0f}" for rss in built["worker_rss"]) or "none"
     lines.append(f"peak RSS, MB: main process {built['main_rss'] / 1e6:.0f}, below it {workers}")
+    worst = certificate["largest_deviation"]
     lines.append(
-        f"certificate: largest_deviation {certificate['largest_deviation']} images,"
-        f" group_overlap {certificate['group_overlap']}"
+        f"certificate: largest deviation {worst['images']} images ({worst['label']} in"
+        f" {worst['split']}), groups in two splits {certificate['group_overlap']}"
     )
     lines.append(f"rejects: {built['rejects'] or 'none'}")
-    for name, count in certificate["images"].items():
-        share = certificate["requested"][name]
+    for name, split in certificate["splits"].items():
         lines.append(
-            f"  {name:12}{count:9,} images (share {share}), {certificate['groups'][name]:,} groups"
+            f"  {name:12}{split['images']['achieved']:9,} images (share {split['share']}),"
+            f" {split['groups']:,} groups"
         )
     return "\n".join([*lines, *report_labels(built)])
 
@@ -257,7 +263,7 @@ def report_labels(built: dict[str, Any]) -> Iterator[str]:
         inside = (slices[name].get(label, (0, 0.0)) for name in names)
         yield (
             f"{label:20}"
-            + "".join(f"{counts[name]:8,}" for name in names)
+            + "".join(f"{counts[name]['achieved']:8,}" for name in names)
             + "".join(f"{count:9,}{off:+8.2f}" for count, off in inside)
         )
     largest = (max(abs(off) for _, off in slices[name].values()) for name in names)

@@ -217,8 +217,8 @@ def read_former(
     """Reads where the groups of an existing dataset stand, so that a new one can leave them there.
 
     Args:
-      former: The dataset's folder (which holds `dataset_info.json`), or its name in TFDS such as
-        `medical_images/mine:1.0.0`.
+      former: The dataset's folder (which holds `dataset_info.json`), the folder of its index, or
+        its name in TFDS such as `medical_images/mine:1.0.0`.
       base: The folder that a relative path is relative to.
       where: The place of `former` in the spec, for messages.
 
@@ -230,8 +230,8 @@ def read_former(
     Raises:
       SpecError: There is no such dataset, or it was not built by this package.
     """
-    folder = _former_folder(os.fspath(former), os.fspath(base))
-    files = sorted((folder / FOLDER).glob("*.parquet")) if folder else []
+    folder = _former_index(os.fspath(former), os.fspath(base))
+    files = sorted(folder.glob("*.parquet")) if folder else []
     if not files:
         what = f"'{former}' is neither the folder of a dataset of this package nor its name in TFDS"
         remedy = "name the folder that holds its dataset_info.json, or medical_images/NAME:VERSION"
@@ -255,13 +255,14 @@ def read_former(
     return pd.concat(parts).drop_duplicates("key", ignore_index=True), seed
 
 
-def _former_folder(former: str, base: str) -> epath.Path | None:
-    """Returns the folder of a dataset that is named by its path or by its name in TFDS."""
+def _former_index(former: str, base: str) -> epath.Path | None:
+    """Returns the index of a dataset that is named by its path or by its name in TFDS."""
     path = former if "://" in former else os.path.join(base, os.path.expanduser(former))
-    if (epath.Path(path) / FOLDER).is_dir():
-        return epath.Path(path)
+    for folder in (epath.Path(path) / FOLDER, epath.Path(path)):
+        if folder.is_dir():
+            return folder
     try:
-        return epath.Path(resolve_builder(former).data_dir)
+        return epath.Path(resolve_builder(former).data_dir) / FOLDER
     except ValueError:  # TFDS knows no such name
         return None
 

@@ -226,7 +226,7 @@ def test_keys_tell_groups_apart_in_all_splits(phantom_builder):
     assert index["_key"].nunique() == named["_group"].nunique() + (index["_group"] == "").sum()
 
 
-@pytest.mark.parametrize("by", ["folder", "relative folder", "name"])
+@pytest.mark.parametrize("by", ["folder", "folder of the index", "relative folder", "name"])
 def test_a_former_dataset_tells_where_its_groups_stand(
     phantom_builder, copied_builder, monkeypatch, by
 ):
@@ -235,6 +235,7 @@ def test_a_former_dataset_tells_where_its_groups_stand(
     monkeypatch.setattr(file_utils, "_REGISTERED_DATA_DIRS", registered)
     former = {
         "folder": str(data_dir),
+        "folder of the index": str(data_dir / FOLDER),
         "relative folder": f"../{data_dir.name}",
         "name": "medical_images/mine:1.0.0",
     }[by]

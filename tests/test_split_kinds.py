@@ -1,6 +1,7 @@
 """Each kind of splits that a spec can ask for, from the corpus to the dataset that TFDS reads."""
 
 import csv
+import os
 import pathlib
 import shutil
 from typing import Any
@@ -156,7 +157,7 @@ def test_corpus_that_grows_moves_no_patient(corpus, tmp_path, kind):
     rejects = {"classes_without_image": "report"}
     before = _build(small, tmp_path / "before", {**shares, **extra}, rejects=rejects)
     if kind == "line":
-        extra = {"extend": str(before.data_dir)}
+        extra = {"extend": os.path.relpath(before.data_dir, corpus)}  # as the spec lies there
     after = _build(corpus, tmp_path / "after", {**shares, **extra}, rejects=rejects)
     old, new = mi.index(before), mi.index(after)
     assert len(new) == 300 > len(old)
