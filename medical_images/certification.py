@@ -15,10 +15,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from medical_images.errors import Problem, SpecError
-from medical_images.grouping import own_groups, whole_groups
+from medical_images.grouping import own_groups
 from medical_images.join import feature_column
 from medical_images.plan import Plan
+from medical_images.plan_warnings import warnings_of
 from medical_images.spec import CorpusSpec
+from medical_images.strata import label_of
 
 IntArray = npt.NDArray[np.int64]
 
@@ -97,7 +99,7 @@ def certify(plan: Plan, spec: CorpusSpec) -> dict[str, Any]:
         "plan_sha256": plan_digest(plan),
         "inputs_sha256": inputs_digest(plan),
     }
-    return certificate | {"warnings": list(_warnings(plan, spec, certificate))}
+    return certificate | {"warnings": list(warnings_of(plan, spec, certificate))}
 
 
 def check_tolerance(certificate: Mapping[str, Any], spec: CorpusSpec) -> None:
@@ -230,13 +232,8 @@ def _largest_deviation(
     return {
         "images": round(float(deviation.max()), 6),
         "split": names[int(split)],
-        "label": _label(strata[int(label)]),
+        "label": label_of(strata[int(label)]),
     }
-
-
-def _label(stratum: tuple[str, str]) -> str:
-    """The name of a stratum; that of all images is blank."""
-    return "=".join(stratum) if any(stratum) else ""
 
 
 def _copies(plan: Plan) -> dict[str, int]:
@@ -262,7 +259,7 @@ def _absent(
     for k in np.flatnonzero(achieved.any(axis=0)):
         for name, count in zip(names, achieved[:, k], strict=True):
             if count == 0:
-                absent.setdefault(name, []).append(_label(strata[int(k)]))
+                absent.setdefault(name, []).append(label_of(strata[int(k)]))
     return absent
 
 
@@ -273,85 +270,4 @@ def _all_counts(certificate: Mapping[str, Any]) -> Iterator[tuple[str, str, dict
     for feature, values in certificate["labels"].items():
         for value, table in values.items():
             for name, count in table.items():
-                yield _label((feature, value)), name, count
-
-
-def _warnings(plan: Plan, spec: CorpusSpec, certificate: Mapping[str, Any]) -> Iterator[str]:
-    records = pd.concat(plan.splits.values(), ignore_index=True)
-    ids = whole_groups(records, join_copies=spec.duplicates == "group")
-    codes, _ = pd.factorize(ids)
-    yield from _warnings_of_groups(codes, records, plan, spec)
-    yield from _warnings_of_strata(codes, records, plan, spec, certificate)
-    overlap, copies = certificate["group_overlap"], certificate["copies"]
-    if overlap:
-        yield f"{_several(overlap, 'group')} in more than one split, as `allow_leaks` permits"
-    if copies["across_splits"]:
-        yield (
-            f"{_several(copies['across_splits'], 'set')} of images with the same bytes in more"
-            " than one split"
-        )
-
-
-def _warnings_of_groups(
-    codes: IntArray, records: pd.DataFrame, plan: Plan, spec: CorpusSpec
-) -> Iterator[str]:
-    if not spec.group:
-        yield (
-            "no `group`: each image is a group of its own, so images of one patient may stand in"
-            " several splits"
-        )
-    elif num_blank := int((records["group"] == "").sum()):
-        yield f"{_several(num_blank, 'image')} without a group id, each a group of its own"
-    sizes = np.bincount(codes[: len(records)])
-    if not plan.shares or not len(sizes):
-        return
-    is_planned = np.repeat(
-        [name in plan.shares for name in plan.splits], [len(r) for r in plan.splits.values()]
-    )
-    largest = int(np.bincount(codes[is_planned], minlength=1).max())
-    name, share = min(plan.shares.items(), key=lambda item: item[1])
-    due = float(share) * int(is_planned.sum())
-    if largest > max(due, 1):
-        yield (
-            f"one group has {largest:,} images, more than the {due:,.0f} that are due to {name};"
-            " splits cannot be near their shares"
-        )
-
-
-def _warnings_of_strata(
-    codes: IntArray,
-    records: pd.DataFrame,
-    plan: Plan,
-    spec: CorpusSpec,
-    certificate: Mapping[str, Any],
-) -> Iterator[str]:
-    if plan.shares and spec.splits.method == "hash":
-        yield "`method: hash` balances nothing: shares are met only as well as chance has it"
-    elif plan.shares and not plan.strata.features and "stratify" not in spec.model_fields_set:
-        yield "no `stratify`: splits and slices hold their share of images, not of any label"
-    if plan.strata.num_left_out:
-        yield (
-            f"{_several(plan.strata.num_left_out, 'combination')} of `stratify` features too rare,"
-            " or too many, to be balanced; each feature is balanced by itself"
-        )
-    matrix = plan.strata.matrix(records)
-    for column, (feature, value) in enumerate(plan.strata.names):
-        has = matrix[:, column] > 0
-        num_groups = len(np.unique(codes[has]))
-        label = _label((feature, value))
-        if num_groups == 0 and feature in spec.classes:
-            yield f"{label} is declared, and no image has it"
-        elif 0 < num_groups < len(plan.splits):
-            lacking = [
-                name
-                for name, count in certificate["labels"][feature][value].items()
-                if count["achieved"] == 0
-            ]
-            yield (
-                f"{label} has {_several(num_groups, 'group')} for {len(plan.splits)} splits"
-                + (f"; none in {', '.join(lacking)}" if lacking else "")
-            )
-
-
-def _several(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' if number != 1 else ''}"
+                yield label_of((feature, value)), name, count

@@ -140,6 +140,11 @@ class Strata:
             start += len(feature.values)
 
 
+def label_of(stratum: tuple[str, str]) -> str:
+    """The name of a stratum; that of all images is blank."""
+    return "=".join(stratum) if any(stratum) else ""
+
+
 def _edges(
     numbers: npt.NDArray[np.float64], bins: int | tuple[float, ...] | None
 ) -> tuple[float, ...]:

@@ -20,6 +20,7 @@ LAYERS = [
     {"join"},
     {"strata", "copies"},
     {"plan"},
+    {"plan_warnings"},
     {"certification"},
     {"corpus", "features"},
     {"examples"},
