@@ -151,3 +151,53 @@ def records(draw: st.DrawFn, *, max_groups: int = 40, official: Sequence[str] = 
             "group": ["" if number in blank else name for number, name in enumerate(groups)],
         }
     )
+
+
+@st.composite
+def copied(draw: st.DrawFn, tables: st.SearchStrategy[pd.DataFrame]) -> pd.DataFrame:
+    """The records of another strategy, with up to four sets of copies of two or three images."""
+    table = draw(tables)
+    copies = [""] * len(table)
+    sets = st.lists(st.integers(0, len(table) - 1), min_size=2, max_size=3, unique=True)
+    for name, places in zip("wxyz", draw(st.lists(sets, max_size=4)), strict=False):
+        for place in places:
+            copies[place] = name
+    return table.assign(copy=copies)
+
+
+def records_of(groups: Sequence[str], **cells: object) -> pd.DataFrame:
+    """Records of these groups, one each, benign and to be planned unless `cells` tell otherwise."""
+    count = len(groups)
+    columns: dict[str, object] = {
+        "path": [f"i{number:04}.png" for number in range(count)],
+        "num_bytes": range(count),
+        "table": "data.csv",
+        "line": range(2, count + 2),
+        "feature_label": "nv",
+        "feature_findings": pd.Series([()] * count, dtype="object"),
+        "feature_age": 50.0,
+        "split": "",
+        "copy": "",
+        "group": list(groups),
+    }
+    return pd.DataFrame(columns | cells)
+
+
+def spec_of(**keys: object) -> CorpusSpec:
+    """A spec for `records` and `records_of`; it accepts classes without an image."""
+    return CorpusSpec.from_dict(
+        {
+            "name": "mine",
+            "images": {"path": "{id}.png"},
+            "features": {
+                "label": {"type": "class", "values": ["nv", "mel", "df", "vasc"]},
+                "findings": {"type": "labels", "values": ["edema", "mass"]},
+                "age": {"type": "float"},
+            },
+            "supervised": "label",
+            "group": "patient",
+            "splits": {"train": "3/4", "test": "1/4"},
+            "rejects": {"classes_without_image": "report"},
+            **keys,
+        }
+    )

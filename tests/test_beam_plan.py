@@ -1,10 +1,13 @@
 """The plan that Beam's workers make is the one that memory makes."""
 
+import threading
+
 import apache_beam as beam
 import numpy as np
 import pandas as pd
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner import execution
 
 from medical_images.beam_pipeline import PlanRecords
 from medical_images.line import groups as line_groups
@@ -39,6 +42,24 @@ SETTINGS = {
     ),
     "four threads": ({"direct_num_workers": 4, "direct_running_mode": "multi_threading"}, 40, 400),
 }
+
+
+@pytest.fixture(autouse=True)
+def _one_buffer_for_all_threads(monkeypatch):
+    """Mends a race of Beam's local runner, which would lose elements.
+
+    Two bundles that end at once may both find that the buffer of their output is not there yet,
+    and make one each; what the first has written is then forgotten. Other runners have no part in
+    this.
+    """
+    lock = threading.Lock()
+    get_buffer = execution.BundleContextManager.get_buffer
+
+    def get_buffer_alone(*args):
+        with lock:
+            return get_buffer(*args)
+
+    monkeypatch.setattr(execution.BundleContextManager, "get_buffer", get_buffer_alone)
 
 
 def corpus(num_groups: int = 900) -> pd.DataFrame:

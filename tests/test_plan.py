@@ -1,268 +1,611 @@
-"""Records to a plan, and the certificate of what the plan achieved."""
+"""Records to a plan: which split each is in, and where on its line."""
 
 import collections
+import dataclasses
 import functools
+from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, reject, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from strategies import records
+from oracles import joined_ids, own_ids, torn_ids
+from strategies import copied, records, records_of, spec_of
 
-from medical_images.certification import certify, class_counts
+from medical_images import line
 from medical_images.errors import SpecError
-from medical_images.plan import Plan, group_ids, label_matrix, plan_records
+from medical_images.plan import Former, Plan, plan_records
 from medical_images.spec import CorpusSpec
 
-FEATURES = {
-    "label": {"type": "class", "values": ["nv", "mel", "df", "vasc"]},
-    "findings": {"type": "labels", "values": ["edema", "mass"]},
-}
+AGE = {"feature": "age", "bins": ["40", "60"]}
+ALL = ["label", AGE, "findings"]
+# A plan takes a fifth of a second, so there are few examples of each.
+PLANS = settings(max_examples=6, deadline=None)
+HASHED = {"train": "1/2", "validation": "1/3", "test": "1/6", "method": "hash"}
 
 
-def _spec(**keys: Any) -> CorpusSpec:
-    features = {"name": "mine", "images": {"path": "{id}.png"}, "features": FEATURES}
-    return CorpusSpec.from_dict({**features, "supervised": "label", "group": "patient", **keys})
-
-
-def _table(groups: list[str], labels: list[str] | None = None) -> pd.DataFrame:
-    """Records of these groups, one each."""
-    count = len(groups)
-    return pd.DataFrame(
-        {
-            "path": [f"i{number:04}.png" for number in range(count)],
-            "num_bytes": 1,
-            "table": "data.csv",
-            "line": range(2, count + 2),
-            "group": groups,
-            "feature_label": labels or ["nv"] * count,
-            "feature_findings": [()] * count,
-        }
-    )
-
-
-def _placed(plan: Plan) -> list[tuple[str, str, float]]:
-    """(split, path, position) of every record in written order."""
-    return [
-        (split, path, position)
+def placed(plan: Plan) -> dict[str, tuple[str, float]]:
+    """{path: (split, position)}, in written order."""
+    return {
+        path: (split, position)
         for split, table in plan.splits.items()
         for path, position in zip(table["path"], table["position"], strict=True)
-    ]
+    }
 
 
-SEEDS = range(6)
+def sizes(plan: Plan) -> dict[str, int]:
+    return {name: len(table) for name, table in plan.splits.items()}
 
 
-def _random_table(seed: int) -> pd.DataFrame:
-    """Records of 20 to 60 groups of one to five images, some of no group."""
-    rng = np.random.default_rng(seed)
-    sizes = rng.integers(1, 6, size=rng.integers(20, 60))
-    groups = np.repeat([f"p{n}" for n in range(len(sizes))], sizes)
-    groups = np.where(rng.random(len(groups)) < 0.1, "", groups).tolist()
-    table = _table(groups, rng.choice(["nv", "nv", "nv", "mel", "df"], len(groups)).tolist())
-    findings = [tuple(v for v in ("edema", "mass") if rng.random() < 0.3) for _ in groups]
-    return table.assign(feature_findings=pd.Series(findings, dtype="object"))
+def plan_or_refusal(table: pd.DataFrame, spec: CorpusSpec) -> Plan | str:
+    """A plan; or why it is refused, since by hash a split may be empty by chance."""
+    if spec.splits.method != "hash":
+        return plan_records(table, spec)
+    try:
+        return plan_records(table, spec)
+    except SpecError as error:
+        return str(error)
+
+
+def assert_same(plan: Plan | str, other: Plan | str) -> None:
+    if isinstance(plan, str) or isinstance(other, str):
+        assert plan == other
+        return
+    assert list(plan.splits) == list(other.splits)
+    for name, table in plan.splits.items():
+        pd.testing.assert_frame_equal(table, other.splits[name])
+
+
+def many_groups(num_groups: int = 200) -> pd.DataFrame:
+    """Groups of three images; every sixth image is malignant."""
+    count = 3 * num_groups
+    return records_of(
+        [f"p{n // 3}" for n in range(count)],
+        feature_label=[("nv", "mel")[n % 6 == 5] for n in range(count)],
+    )
 
 
 @functools.cache
-def _plan_of(seed: int) -> Plan:
-    return plan_records(_random_table(seed), _spec())
+def thirds() -> Plan:
+    """A plan of `many_groups` in three splits."""
+    return plan_records(many_groups(), spec_of(splits={"a": "0.8", "b": "0.1", "c": "0.1"}))
 
 
-MANY_GROUPS = _table([f"p{n // 3}" for n in range(600)], (["nv"] * 5 + ["mel"]) * 100)
+# --- every record and every group ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_every_record_is_in_one_split_and_no_group_in_two(seed):
-    table, plan = _random_table(seed), _plan_of(seed)
-    placed = _placed(plan)
-    assert sorted(path for _, path, _ in placed) == table["path"].tolist()
-    assert plan.num_records == len(table)
-    group = dict(zip(table["path"], table["group"], strict=True))
-    splits = collections.defaultdict(set)
-    for split, path, _ in placed:
-        splits[group[path] or path].add(split)
-    assert {len(names) for names in splits.values()} == {1}
+@PLANS
+@given(table=copied(records(max_groups=14, official=["", "", "exam"])))
+@pytest.mark.parametrize("duplicates", ["group", "report"])
+def test_each_record_is_in_one_split_and_each_group_is_whole(table, duplicates):
+    spec = spec_of(
+        stratify=ALL,
+        duplicates=duplicates,
+        splits={"train": "2/3", "test": "1/3", "column": "official", "values": {"exam": ["x"]}},
+    )
+    by = ("copy",) if duplicates == "group" else ()
+    torn = torn_ids(table, by=by)
+    if torn:
+        with pytest.raises(SpecError, match=rf": {len(torn)} groups? \(\d+ images\) stand in two"):
+            plan_records(table, spec)
+        return
+    planned = {n for n, split in zip(joined_ids(table), table["split"], strict=True) if not split}
+    assume("exam" in set(table["split"]) and len(planned) > 3)
+    plan = plan_records(table, spec)
+    places = placed(plan)
+    assert list(plan.splits) == ["train", "test", "exam"]
+    assert plan.num_records == len(places) == len(table)
+    assert sorted(places) == table["path"].tolist()
+    kept = pd.concat(plan.splits.values()).sort_values("path", ignore_index=True)
+    pd.testing.assert_frame_equal(kept[table.columns], table)
+    splits_of_group = collections.defaultdict(set)
+    groups = joined_ids(table, by=by)
+    for path, split, group in zip(table["path"], table["split"], groups, strict=True):
+        assert (places[path][0] == "exam") == (split == "exam")
+        splits_of_group[group].add(places[path])
+    assert {len(found) for found in splits_of_group.values()} == {1}
 
 
-@settings(max_examples=8, deadline=None)
-@given(table=records(max_groups=20), random=st.randoms())
-def test_plan_does_not_depend_on_the_order_of_records(table, random):
-    spec = _spec(stratify=["label", "findings"])
-    try:
-        plan = plan_records(table, spec)
-    except SpecError:  # too few groups to fill every split
-        reject()
-    order = random.sample(range(len(table)), len(table))
-    assert _placed(plan_records(table.iloc[order], spec)) == _placed(plan)
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_groups_stand_together_on_the_line(seed):
-    for split in _plan_of(seed).splits.values():
-        groups = group_ids(split).tolist()
-        runs = [name for n, name in enumerate(groups) if n == 0 or name != groups[n - 1]]
+@PLANS
+@given(table=copied(records(max_groups=14)))
+def test_groups_stand_together_about_the_middle_of_their_images(table):
+    group = dict(zip(table["path"], joined_ids(table), strict=True))
+    for part in plan_records(table, spec_of(stratify=ALL)).splits.values():
+        ids = [group[path] for path in part["path"]]
+        runs = [name for n, name in enumerate(ids) if n == 0 or name != ids[n - 1]]
         assert len(runs) == len(set(runs))
-        # The position of a group is the middle of its images.
         for name in runs:
-            places = [n for n, other in enumerate(groups) if other == name]
-            middle = (places[0] + places[-1] + 1) / (2 * len(groups))
-            np.testing.assert_allclose(split["position"].iloc[places], middle)
-            assert split["path"].iloc[places].is_monotonic_increasing
-        assert split["position"].is_monotonic_increasing
+            places = [n for n, other in enumerate(ids) if other == name]
+            middle = (places[0] + places[-1] + 1) / (2 * len(ids))
+            assert part["position"].iloc[places].tolist() == pytest.approx([middle] * len(places))
+            assert part["path"].iloc[places].is_monotonic_increasing
+        assert part["position"].is_monotonic_increasing
 
 
-@pytest.mark.parametrize("stratify", [[], ["label"], ["findings", "label"]], ids=len)
-@pytest.mark.parametrize("seed", SEEDS[:3])
-def test_certificate_tells_what_the_plan_did(seed, stratify):
-    spec = _spec(stratify=stratify, supervised=None, splits={"a": "2/3", "b": "1/3"})
-    plan = plan_records(_random_table(seed), spec)
-    told = certify(plan, spec)
-    images = {split: len(part) for split, part in plan.splits.items()}
-    groups = {
-        split: len({group or path for group, path in zip(part["group"], part["path"], strict=True)})
-        for split, part in plan.splits.items()
+@PLANS
+@given(table=copied(records(max_groups=14)), seed=st.integers(0, 9))
+def test_the_key_is_the_hash_of_the_record_s_own_group(table, seed):
+    plan = plan_records(table, spec_of(seed=seed, splits={"all_of_it": "1", "method": "hash"}))
+    for part in plan.splits.values():
+        named = part[part["group"] != ""]
+        assert part["key"].dtype == np.uint64
+        assert named["key"].tolist() == line.hash_groups(named["group"], seed=seed).tolist()
+    whole = pd.concat(plan.splits.values())
+    assert whole["key"].nunique() == len(set(own_ids(whole)))
+
+
+# --- what a plan does not depend on -------------------------------------------------------------
+
+
+@PLANS
+@given(table=copied(records(max_groups=14)), random=st.randoms())
+@pytest.mark.parametrize("method", ["line", "hash"])
+def test_the_order_of_records_does_not_matter(table, random, method):
+    spec = spec_of(stratify=ALL, splits={"train": "3/4", "test": "1/4", "method": method})
+    mixed = table.iloc[random.sample(range(len(table)), len(table))]
+    plan, other = (plan_or_refusal(some, spec) for some in (table, mixed))
+    assert_same(plan, other)
+
+
+@PLANS
+@given(table=records(max_groups=14), order=st.permutations(["nv", "mel", "df", "vasc"]))
+def test_names_and_order_of_labels_and_features_do_not_matter(table, order):
+    new = dict(zip(["nv", "mel", "df", "vasc"], ["9", "b & c", "b", "missing"], strict=True))
+    features = {
+        "years": {"type": "float"},
+        "diagnosis": {"type": "class", "values": [new[name] for name in order]},
+        "signs": {"type": "labels", "values": ["MASS", "EDEMA"]},
     }
-    labels: dict[str, dict[str, dict[str, int]]] = {}
-    for name in stratify:
-        for value in FEATURES[name]["values"]:
-            for split, part in plan.splits.items():
-                cells = part[f"feature_{name}"]
-                count = sum(value == c if name == "label" else value in c for c in cells)
-                labels.setdefault(name, {}).setdefault(value, {})[split] = count
-    counts = [images, *(c for values in labels.values() for c in values.values())]
-    shares = {"a": 2 / 3, "b": 1 / 3}
-    deviation = max(abs(c[s] - shares[s] * sum(c.values())) for c in counts for s in shares)
-    absent: dict[str, list[str]] = {}
-    for name, values in labels.items():
-        for value, by_split in values.items():
-            for split, count in by_split.items():
-                if count == 0 and sum(by_split.values()):
-                    absent.setdefault(split, []).append(f"{name}={value}")
-    assert told["images"] == images
-    assert told["groups"] == groups
-    assert told["labels"] == labels
-    assert told["largest_deviation"] == pytest.approx(deviation, abs=1e-6)
-    assert told["labels_absent"] == absent
-    assert told["group_overlap"] == 0
-    assert told["requested"] == {"a": "2/3", "b": "1/3"}
-    assert (told["seed"], told["method"]) == (0, "line")
+    renamed = table.assign(
+        feature_diagnosis=table["feature_label"].map(new),
+        feature_signs=table["feature_findings"].map(lambda c: tuple(v.upper() for v in c)),
+        feature_years=table["feature_age"],
+    )
+    strata = ["signs", {**AGE, "feature": "years"}, "diagnosis"]
+    other = spec_of(features=features, supervised="diagnosis", stratify=strata)
+    plan = plan_records(table, spec_of(stratify=ALL))
+    assert placed(plan_records(renamed, other)) == placed(plan)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_class_counts_name_every_declared_class(seed):
-    plan = _plan_of(seed)
-    told = class_counts(plan, _spec())
-    for split, part in plan.splits.items():
-        labels = collections.Counter(part["feature_label"])
-        findings = collections.Counter(v for values in part["feature_findings"] for v in values)
-        assert told[split] == {
-            "label": {value: labels[value] for value in FEATURES["label"]["values"]},
-            "findings": {value: findings[value] for value in FEATURES["findings"]["values"]},
-        }
+@PLANS
+@given(
+    table=records(max_groups=20),
+    times=st.sampled_from([2, 3]),
+    splits=st.sampled_from([{"train": "0.8", "test": "0.2"}, {"folds": "3"}]),
+)
+def test_groups_stay_when_every_image_is_there_several_times(table, times, splits):
+    table = table[table["group"] != ""]
+    totals = table["feature_label"].value_counts()
+    assume(totals.is_unique)  # labels that are as frequent as each other may change places
+    parts = [table.assign(path=f"{k}_" + table["path"]) for k in range(times)]
+    spec = spec_of(splits=splits)
+    once, more = (placed(plan_records(t, spec)) for t in (table, pd.concat(parts)))
+    assert more == {f"{k}_{path}": place for path, place in once.items() for k in range(times)}
 
 
-def test_group_in_two_splits_would_be_certified():
-    spec = _spec(splits={"a": "1/2", "b": "1/2"})
-    plan = Plan({"a": _table(["p", "q"]), "b": _table(["q", "r"])})
-    assert certify(plan, spec)["group_overlap"] == 1
+@settings(max_examples=30, deadline=None)
+@given(table=copied(records(max_groups=60)), data=st.data())
+def test_by_hash_a_group_that_goes_leaves_all_others_where_they_are(table, data):
+    spec = spec_of(splits=HASHED)
+    groups = np.array(joined_ids(table))
+    gone = data.draw(st.sets(st.sampled_from(sorted(set(groups))), max_size=3))
+    plans = [plan_or_refusal(t, spec) for t in (table, table[~np.isin(groups, list(gone))])]
+    assume(all(isinstance(plan, Plan) for plan in plans))
+    before, after = map(placed, plans)
+    assert list(after.items()) == [item for item in before.items() if item[0] in after]
 
 
-def test_blank_group_is_a_group_of_its_own():
-    spec = _spec()
-    blank = _table([""] * 100)
-    assert group_ids(blank).nunique() == 100
-    sizes = [len(part) for part in plan_records(blank, spec).splits.values()]
-    assert sizes == [80, 10, 10]
-    one = _table(["p"] * 100)
-    with pytest.raises(SpecError):
-        plan_records(one, spec)
-
-
-def test_group_called_like_an_image_is_not_that_of_the_image():
-    table = _table(["", "i0000.png", "image:i0000.png"])
-    assert group_ids(table).nunique() == 3
-
-
-def test_same_seed_same_plan_and_another_seed_another():
-    plans = [_placed(plan_records(MANY_GROUPS, _spec(seed=seed))) for seed in (0, 0, 1, 2)]
-    assert plans[0] == plans[1]
-    assert len({tuple(plan) for plan in plans}) == 3
-    tests = [{path for split, path, _ in plan if split == "test"} for plan in plans[1:]]
+def test_another_seed_makes_another_plan():
+    tables = [placed(plan_records(many_groups(60), spec_of(seed=seed))) for seed in (0, 0, 1, 2)]
+    assert tables[0] == tables[1]
+    tests = [{p for p, (split, _) in plan.items() if split == "test"} for plan in tables[1:]]
     assert tests[0] != tests[1] != tests[2] != tests[0]
 
 
-def test_shares_of_images_and_classes_are_met():
-    spec = _spec()
-    certificate = certify(plan_records(MANY_GROUPS, spec), spec)
-    assert certificate["images"] == pytest.approx(
-        {"train": 480, "validation": 60, "test": 60}, abs=3
-    )
-    assert certificate["labels"]["label"]["mel"] == pytest.approx(
-        {"train": 80, "validation": 10, "test": 10}, abs=1
-    )
-    assert certificate["largest_deviation"] <= 3
+# --- a corpus that grows ------------------------------------------------------------------------
 
 
-def test_slices_of_a_split_hold_their_share_of_a_rare_class():
-    train = plan_records(MANY_GROUPS, _spec()).splits["train"]
-    rare = (train["feature_label"] == "mel").to_numpy()
-    for start in range(0, 100, 10):
-        first, last = len(rare) * start // 100, len(rare) * (start + 10) // 100
-        assert rare[first:last].sum() == pytest.approx(rare.sum() / 10, abs=2)
+def former_of(plan: Plan, seed: int = 0) -> Former:
+    """A plan, as it is read from the index of the dataset that it became."""
+    parts = [table[["key", "position"]].assign(split=name) for name, table in plan.splits.items()]
+    return Former(pd.concat(parts).drop_duplicates("key", ignore_index=True), seed)
 
 
-# Each case: groups of one image each, splits, and what the refusal says of which split.
-EMPTY = {
-    "fewer groups than splits": (["p", "q"], {}, "splits.", "2 images in 2 groups"),
-    "one large group": (["p"] * 50, {"a": 0.5, "b": 0.5}, "splits.", "the largest of 50"),
-    "a share too small": (
-        ["p", "q", "r"],
-        {"a": "0.99", "b": "0.01"},
-        "splits.b: would be empty",
-        "share is 0.01",
+EXTENDING = {"train": "3/4", "test": "1/4", "extend": "former"}
+
+
+def grown(corpus: pd.DataFrame, new: pd.DataFrame, random, step: int) -> pd.DataFrame:
+    """The corpus with new images of known groups and of new ones, some of these copies of known."""
+    new = new.assign(copy="", path=f"{step}_" + new["path"])
+    is_new = new["group"].str.contains("[02468]$")
+    new["group"] = new["group"].mask(is_new, f"{step}_" + new["group"])
+    corpus = pd.concat([corpus, new], ignore_index=True)
+    late = corpus.index[-len(new) :][is_new]
+    known = corpus.index[: -len(new)][corpus["copy"][: -len(new)] == ""]
+    firsts = corpus.loc[late].drop_duplicates("group").index[:3]
+    for place, original in zip(firsts, random.sample(list(known), len(firsts)), strict=True):
+        corpus.loc[[place, original], "copy"] = f"{step}_{place}"
+    return corpus
+
+
+@PLANS
+@given(tables=st.tuples(*[records(max_groups=13)] * 3), random=st.randoms())
+def test_known_groups_never_move(tables, random):
+    corpus = tables[0].assign(copy="")
+    plan = plan_records(corpus, spec_of())
+    for step in (1, 2):
+        former = former_of(plan)
+        corpus = grown(corpus, tables[step], random, step)
+        plan = plan_records(corpus, spec_of(splits=EXTENDING), former)
+        assert plan.num_records == len(corpus)
+        after = former_of(plan).groups
+        assert len(after) == len(set(own_ids(corpus)))
+        kept = after[after["key"].isin(former.groups["key"])]
+        pd.testing.assert_frame_equal(
+            kept.sort_values("key", ignore_index=True),
+            former.groups.sort_values("key", ignore_index=True),
+        )
+
+
+def test_new_groups_mend_what_known_ones_lack():
+    known = many_groups(40)
+    former = former_of(plan_records(known, spec_of()))
+    late = many_groups(40).assign(path=lambda t: "late_" + t["path"], group=lambda t: "q" + t.group)
+    # A third split takes all that is due to it from the new groups.
+    splits = {"train": "1/2", "test": "1/4", "more": "1/4", "extend": "former"}
+    plan = plan_records(pd.concat([known, late]), spec_of(splits=splits), former)
+    assert sizes(plan) == {"train": 120, "test": 60, "more": 60}
+    assert set(plan.splits["more"]["group"].str[0]) == {"q"}
+
+
+def test_groups_and_splits_that_have_gone_are_not_missed():
+    plan, table = thirds(), many_groups()
+    place = placed(plan)
+    stays = table["path"].map(lambda path: place[path][0] != "c") & (table["group"] != "p7")
+    splits = {"a": "8/9", "b": "1/9", "extend": "former"}
+    after = placed(plan_records(table[stays], spec_of(splits=splits), former_of(plan)))
+    assert after == {path: place[path] for path in table["path"][stays]}
+
+
+KNOWN = records_of([f"p{n}" for n in range(8)])
+
+
+def two_known(same_split: bool) -> list[str]:
+    """Images of two known groups, of one split or of two."""
+    place = placed(plan_records(KNOWN, spec_of()))
+    first = "i0000.png"
+    other = [p for p in place if p != first and (place[p][0] == place[first][0]) == same_split]
+    return [first, other[0]]
+
+
+def test_new_copies_of_two_known_groups_of_one_split_are_together_there():
+    pair = two_known(same_split=True)
+    before = plan_records(KNOWN, spec_of())
+    table = KNOWN.assign(copy=KNOWN["path"].isin(pair).map({True: "x", False: ""}))
+    after = placed(plan_records(table, spec_of(splits=EXTENDING), former_of(before)))
+    known = placed(before)
+    assert after[pair[0]] == after[pair[1]] == min(known[pair[0]], known[pair[1]])
+    assert {p: after[p] for p in after if p not in pair} == {
+        p: known[p] for p in known if p not in pair
+    }
+
+
+EXTENSIONS: dict[str, tuple[dict[str, Any], bool, list[str]]] = {
+    "another seed": (
+        {"seed": 7, "splits": EXTENDING},
+        False,
+        ["splits.extend: ", "the seed 0, this one 7", "use the same seed"],
+    ),
+    "other names": (
+        {"splits": {"train": "3/4", "exam": "1/4", "extend": "former"}},
+        False,
+        ["splits.extend: ", "groups stood in test, which is not among train, exam"],
+    ),
+    "copies of two splits": (
+        {"splits": EXTENDING},
+        True,
+        ["splits.extend: ", "join groups that stood in different splits, 1 times"],
     ),
 }
 
 
-@pytest.mark.parametrize("name", EMPTY)
-def test_empty_split_is_refused_with_counts(name):
-    groups, splits, where, what = EMPTY[name]
-    spec = _spec(splits=splits) if splits else _spec()
+@pytest.mark.parametrize("name", EXTENSIONS)
+def test_a_former_dataset_that_does_not_fit_is_refused(name):
+    keys, with_copies, told = EXTENSIONS[name]
+    is_copy = KNOWN["path"].isin(two_known(same_split=False)) & with_copies
+    table = KNOWN.assign(copy=is_copy.map({True: "x", False: ""}))
     with pytest.raises(SpecError) as caught:
-        plan_records(_table(groups), spec)
-    assert where in str(caught.value)
-    assert what in str(caught.value)
+        plan_records(table, spec_of(**keys), former_of(plan_records(KNOWN, spec_of())))
+    for text in told:
+        assert text in str(caught.value)
+    if with_copies:  # copies that may stand in two splits join nothing
+        plan = plan_records(
+            table,
+            spec_of(duplicates="report", **keys),
+            former_of(plan_records(KNOWN, spec_of())),
+        )
+        assert placed(plan) == placed(plan_records(KNOWN, spec_of()))
 
 
-def test_every_empty_split_is_told():
-    spec = _spec(splits={"a": "1/4", "b": "1/4", "c": "1/4", "d": "1/4"})
-    with pytest.raises(SpecError) as caught:
-        plan_records(_table(["p"] * 8), spec)
-    assert len(caught.value.problems) == 3
+# --- shares, counts, folds and official splits --------------------------------------------------
+
+HUNDRED = records_of([f"p{n}" for n in range(100)], feature_label=["nv"] * 60 + ["mel"] * 40)
+OFFICIAL = {"column": "official", "values": {"exam": ["x"]}}
+SIZES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
+    "shares": ({"train": "0.8", "test": "1/5"}, {"train": 80, "test": 20}),
+    "one split": ({"all_of_it": "1"}, {"all_of_it": 100}),
+    "rest of shares": (
+        {"test": "0.1", "train": "rest", "validation": "0.2"},
+        {"test": 10, "train": 70, "validation": 20},
+    ),
+    "counts": ({"a": "30", "b": "70"}, {"a": 30, "b": 70}),
+    "counts and rest": ({"train": "35", "test": "rest"}, {"train": 35, "test": 65}),
+    "folds": ({"folds": "4"}, {f"fold_{k}": 25 for k in range(4)}),
+    "folds beside a share": (
+        {"test": "0.2", "folds": "5"},
+        {"test": 20} | {f"fold_{k}": 16 for k in range(5)},
+    ),
+    "folds beside a count": (
+        {"test": "10", "folds": "2"},
+        {"test": 10, "fold_0": 45, "fold_1": 45},
+    ),
+    "official beside shares": (
+        {"train": "0.75", "test": "0.25", **OFFICIAL},
+        {"train": 60, "test": 20, "exam": 20},
+    ),
+    "official beside counts": (
+        {"train": "79", "test": "1", **OFFICIAL},
+        {"train": 79, "test": 1, "exam": 20},
+    ),
+    "official beside folds": ({"folds": "2", **OFFICIAL}, {"fold_0": 40, "fold_1": 40, "exam": 20}),
+}
 
 
-def test_class_of_one_group_goes_to_the_first_split():
-    labels = ["df"] + ["nv"] * 59
-    spec = _spec(splits={"train": 0.5, "test": 0.5})
-    plan = plan_records(_table([f"p{n}" for n in range(60)], labels), spec)
-    assert certify(plan, spec)["labels_absent"] == {"test": ["label=df"]}
+@pytest.mark.parametrize("name", SIZES)
+def test_single_images_meet_their_shares_exactly(name):
+    splits, expected = SIZES[name]
+    table = HUNDRED
+    if "exam" in expected:
+        table = HUNDRED.assign(split=["exam" if n % 5 == 0 else "" for n in range(100)])
+    plan = plan_records(table, spec_of(splits=splits))
+    assert sizes(plan) == expected
+    assert list(plan.splits) == list(expected)
+    planned = {name: count for name, count in expected.items() if name != "exam"}
+    total = sum(planned.values())
+    assert plan.shares == {name: Fraction(count, total) for name, count in planned.items()}
+    for name, part in plan.splits.items():
+        malignant = (part["feature_label"] == "mel").sum()
+        assert malignant == pytest.approx(0.4 * expected[name], abs=1)
 
 
-def test_labels_are_counted_once_for_each_feature_to_balance():
-    table = _table(["p", "q"], ["mel", "df"])
-    table["feature_findings"] = pd.Series([("edema", "mass"), ()], dtype="object")
-    matrix = label_matrix(table, _spec(stratify=["findings", "label"]))
-    assert matrix.tolist() == [[1, 1, 0, 1, 0, 0], [0, 0, 0, 0, 1, 0]]
-    assert label_matrix(table, _spec(supervised=None)).shape == (2, 0)
+def test_official_splits_alone_are_ordered_and_not_planned():
+    table = many_groups(60)
+    table["split"] = np.where(table["group"].str.endswith("7"), "exam", "study")
+    splits = {"column": "official", "values": {"study": ["s"], "exam": ["x"]}}
+    plan = plan_records(table, spec_of(splits=splits))
+    assert plan.shares == {}
+    assert {name: set(part["split"]) for name, part in plan.splits.items()} == {
+        "study": {"study"},
+        "exam": {"exam"},
+    }
+    study = (plan.splits["study"]["feature_label"] == "mel").to_numpy()
+    for tenth in np.array_split(study, 10):
+        assert tenth.sum() == pytest.approx(study.sum() / 10, abs=1)
+
+
+def test_each_class_that_has_images_is_left_out_in_turn():
+    features = {"site": {"type": "class", "values": ["b", "St. Mary", "none", "a"]}}
+    keys = {"features": features, "supervised": None, "splits": {"leave_one_out": "site"}}
+    sites = ["a", "a", "b", "St. Mary", "St. Mary"]
+    names = [f"site_{site}".replace("St. Mary", "St__Mary") for site in sites]
+    table = records_of(list("ppqrs"), feature_site=sites, split=names)
+    plan = plan_records(table, spec_of(**keys))
+    assert sizes(plan) == {"site_b": 1, "site_St__Mary": 2, "site_a": 2}
+
+
+def test_the_combination_of_two_features_is_balanced():
+    """Groups of a benign and a malignant image, one of which shows a mass: labels and masses alone
+    do not tell apart those where it is the benign one.
+    """
+    masses = [("mass",), (), (), ("mass",)] * 30
+    table = records_of(
+        [f"p{n // 2}" for n in range(120)],
+        feature_label=["nv", "mel"] * 60,
+        feature_findings=pd.Series(masses, dtype="object"),
+    )
+    plan = plan_records(table, spec_of(stratify=["label", "findings"], splits={"folds": "4"}))
+    for part in plan.splits.values():
+        with_mass = part["feature_label"][part["feature_findings"].map(bool)]
+        assert with_mass.value_counts().to_dict() == pytest.approx({"nv": 7.5, "mel": 7.5}, abs=1)
+
+
+@pytest.mark.parametrize("bins", [["40", "60"], 3], ids=["edges", "of equally many images"])
+def test_numbers_are_balanced_by_their_bins(bins):
+    rng = np.random.default_rng(3)
+    ages = np.where(rng.random(150) < 0.1, np.nan, np.round(rng.normal(50, 15, 150)))
+    table = records_of([f"p{n}" for n in range(150)], feature_age=ages)
+    spec = spec_of(stratify={"feature": "age", "bins": bins}, splits={"folds": "3"})
+    plan = plan_records(table, spec)
+    edges = [40, 60] if isinstance(bins, list) else np.sort(ages[~np.isnan(ages)])[[45, 90]]
+    for part in plan.splits.values():
+        for low, high in [(-np.inf, edges[0]), (edges[0], edges[1]), (edges[1], np.inf)]:
+            due = ((ages >= low) & (ages < high)).sum() / 3
+            found = ((part["feature_age"] >= low) & (part["feature_age"] < high)).sum()
+            assert found == pytest.approx(due, abs=1)
+        assert part["feature_age"].isna().sum() == pytest.approx(np.isnan(ages).sum() / 3, abs=1)
+
+
+def test_slices_of_a_split_hold_their_share_of_a_rare_class():
+    train = thirds().splits["a"]
+    rare = (train["feature_label"] == "mel").to_numpy()
+    for start in range(0, 100, 10):
+        first, last = len(rare) * start // 100, len(rare) * (start + 10) // 100
+        assert rare[first:last].sum() == pytest.approx(rare.sum() / 10, abs=1)
 
 
 def test_first_records_of_each_split():
-    plan = plan_records(MANY_GROUPS, _spec())
+    plan = thirds()
     cut = plan.first(7)
     assert cut.num_records == 21
     for split, part in cut.splits.items():
         pd.testing.assert_frame_equal(part, plan.splits[split].head(7))
     assert plan.first(None) is plan
+
+
+# --- what is refused ----------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Refusal:
+    """A corpus that cannot be planned.
+
+    Attributes:
+      table: Its records.
+      keys: Of its spec.
+      told: What each problem says, in any order.
+      never: What no message may hold.
+    """
+
+    table: pd.DataFrame
+    keys: Mapping[str, Any]
+    told: list[list[str]]
+    never: str = "p1"
+
+
+THREE = {"train": "0.8", "validation": "0.1", "test": "0.1"}
+BY_COLUMN = {"column": "official", "values": {"study": ["s"], "exam": ["x"]}}
+BY_COLUMN_AND_SHARE = {**OFFICIAL, "train": "1"}
+STRICT = {"rejects": {}}
+TORN = records_of(["p1", "p1", "p2", "p3", "p3", "p3"], split=["study", "exam"] * 3)
+COPIED = records_of(["p1", "p2", "p3"], split=["study", "exam", "exam"], copy=["x", "x", ""])
+REFUSALS = {
+    "fewer groups than splits": Refusal(
+        records_of(["p1", "p2"]),
+        {"splits": THREE},
+        [
+            ["splits.validation: would be empty: its share is 0.1 of 2 images in 2 groups"],
+            ["splits.test: would be empty", "give it a larger share, or leave it out"],
+        ],
+    ),
+    "one group": Refusal(
+        records_of(["p1"] * 50),
+        {"splits": {"a": "1/2", "b": "1/4", "c": "1/4"}},
+        [
+            ["splits.b: ", "0.25 of 50 images in 1 groups, the largest of 50 images"],
+            ["splits.c: ", "0.25 of 50 images in 1 groups, the largest of 50 images"],
+        ],
+    ),
+    "a share too small": Refusal(
+        records_of(["p1", "p2", "p3"]),
+        {"splits": {"a": "0.99", "b": "0.01"}},
+        [["splits.b: would be empty", "share is 0.01 of 3 images in 3 groups"]],
+    ),
+    "copies join all groups": Refusal(
+        records_of(["p1", "p2", "p3"], copy="x"),
+        {},
+        [["splits.test: would be empty", "of 3 images in 1 groups, the largest of 3"]],
+    ),
+    "nothing left to plan": Refusal(
+        records_of(["p1", "p2"], split="exam"),
+        {"splits": BY_COLUMN_AND_SHARE},
+        [["splits.train: would be empty", "of 0 images in 0 groups"]],
+    ),
+    "an official split without an image": Refusal(
+        records_of(["p1", "p2"], split="study"),
+        {"splits": BY_COLUMN},
+        [["splits.exam: is an official split without an image"]],
+    ),
+    "counts of more images than there are": Refusal(
+        records_of(["p1", "p2", "p3"]),
+        {"splits": {"train": "2", "test": "2"}},
+        [["splits: the counts add up to 4 images, but 3 are to be planned"]],
+    ),
+    "counts of fewer images than there are": Refusal(
+        records_of(["p1", "p2", "p3", "p4"], split=["", "", "", "exam"]),
+        {"splits": {"train": "1", "test": "1", **OFFICIAL}},
+        [["splits: the counts add up to 2 images, but 3 are to be planned"]],
+    ),
+    "counts that leave nothing": Refusal(
+        records_of(["p1", "p2", "p3"]),
+        {"splits": {"train": "3", "test": "rest"}},
+        [["splits: ", "leaves none of the 3 for test"]],
+    ),
+    "classes without an image": Refusal(
+        records_of([f"p{n}" for n in range(10)], feature_findings=pd.Series([("mass",)] * 10)),
+        {**STRICT, "stratify": ["label", "findings", AGE]},
+        [
+            ["stratify.label: 0 of 10 images have the class 'mel', 'df', 'vasc'", "report"],
+            ["stratify.findings: 0 of 10 images have the class 'edema'", "take it out"],
+        ],
+    ),
+    "a group in two official splits": Refusal(
+        TORN,
+        {"splits": BY_COLUMN},
+        [
+            [
+                "splits: 2 groups (5 images) stand in two of the official splits (exam, study)",
+                "lines 2, 3, 5, 6, 7",
+                "allow_leaks: true",
+            ]
+        ],
+    ),
+    "a group that is partly to be planned": Refusal(
+        records_of(["p1", "p1", "p2"], split=["exam", "", ""]),
+        {"splits": BY_COLUMN_AND_SHARE},
+        [["splits: 1 group (2 images) stand in two", "(exam, those to plan): lines 2, 3"]],
+    ),
+    "copies that join groups of two official splits": Refusal(
+        COPIED, {"splits": BY_COLUMN}, [["splits: 1 group (2 images) stand in two", "lines 2, 3"]]
+    ),
+    "a group of two sites": Refusal(
+        records_of(["p1", "p1"], split=["label_nv", "label_mel"], feature_label=["nv", "mel"]),
+        {"splits": {"leave_one_out": "label"}},
+        [["splits: 1 group (2 images) stand in two", "(label_mel, label_nv)"]],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_what_cannot_be_planned_is_told_with_counts_and_without_ids(name):
+    case = REFUSALS[name]
+    with pytest.raises(SpecError) as caught:
+        plan_records(case.table, spec_of(**case.keys))
+    problems = [str(problem) for problem in caught.value.problems]
+    assert len(problems) == len(case.told)
+    for texts in case.told:
+        assert any(all(text in problem for text in texts) for problem in problems), problems
+    assert case.never not in str(caught.value)
+    assert "i00" not in str(caught.value)
+
+
+ACCEPTED = {
+    "a leak that is allowed": (TORN, {"splits": {**BY_COLUMN, "allow_leaks": True}}, (3, 3)),
+    "copies in two splits": (COPIED, {"splits": BY_COLUMN, "duplicates": "report"}, (1, 2)),
+    "copies and a leak": (COPIED, {"splits": {**BY_COLUMN, "allow_leaks": True}}, (1, 2)),
+}
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_official_splits_are_kept_where_leaks_are_accepted(name):
+    table, keys, (study, exam) = ACCEPTED[name]
+    plan = plan_records(table, spec_of(**keys))
+    assert sizes(plan) == {"study": study, "exam": exam}
+    for split, part in plan.splits.items():
+        assert set(part["split"]) == {split}
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"rejects": {"classes_without_image": "report"}},
+        {**STRICT, "stratify": []},  # classes that are not balanced may lack images
+        {**STRICT, "stratify": {"feature": "age", "bins": ["90"]}},  # so may bins
+    ],
+    ids=["report", "not balanced", "bins"],
+)
+def test_strata_without_an_image_are_accepted(keys):
+    table = records_of([f"p{n}" for n in range(8)])
+    assert sizes(plan_records(table, spec_of(**keys))) == {"train": 6, "test": 2}

@@ -42,6 +42,16 @@ def test_bccd_loses_no_image_and_no_box_but_the_two_without_area(bccd):
     assert bccd.info.metadata["rows"] == 4888
 
 
+def test_bccd_has_the_splits_of_its_authors_lists(bccd, realdata):
+    lists = {"train": ("train", 205), "validation": ("val", 87), "test": ("test", 72)}
+    for split, (name, count) in lists.items():
+        path = realdata / "bccd" / "BCCD" / "ImageSets" / "Main" / f"{name}.txt"
+        listed = {f"{line}.jpg" for line in path.read_text(encoding="utf-8").split()}
+        assert set(mi.index(bccd, split)["filename"]) == listed
+        assert bccd.info.splits[split].num_examples == count
+    assert mi.certificate(bccd)["method"] == "official"
+
+
 def test_bccd_reports_the_lines_of_the_degenerate_boxes(realdata, tmp_path):
     build_real(realdata, "bccd", tmp_path)
     rejects = (tmp_path / "bccd.rejects.csv").read_text(encoding="utf-8").splitlines()[1:]
@@ -95,7 +105,10 @@ def test_hannover_keeps_patients_whole_and_projections_balanced(hannover):
     is_frontal = index["projection"] == "ap"
     shares = is_frontal.groupby(index["_split"]).mean()
     assert (abs(shares - is_frontal.mean()) < 0.03).all()
-    assert hannover.info.metadata["certificate"]["largest_deviation"] < 2
+    certificate = mi.certificate(hannover)
+    assert certificate["largest_deviation"]["images"] < 2
+    assert certificate["group_overlap"] == 0
+    assert sum(split["images"]["achieved"] for split in certificate["splits"].values()) == 243
 
 
 def test_hannover_keeps_blank_and_infinite_values_apart(hannover, realdata):

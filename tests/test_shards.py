@@ -119,5 +119,6 @@ def test_progress_counts_every_image(planned, tmp_path):
 def test_an_index_names_no_image_file(phantom_builder):
     """The index is part of the dataset; paths of files stay outside unless the spec names them."""
     columns = set(mi.index(phantom_builder).columns)
-    assert columns == {*phantom_builder.info.features, "_split", "_group", "_position"} - {"image"}
+    made_here = {"_split", "_group", "_key", "_position"}
+    assert columns == {*phantom_builder.info.features, *made_here} - {"image"}
     assert "images/" not in json.dumps(phantom_builder.info.metadata)
