@@ -19,7 +19,7 @@ from etils import epath
 
 from medical_images import line
 from medical_images.line import Groups, Totals
-from medical_images.plan import group_table
+from medical_images.plan import first_split, group_table
 from medical_images.shards import ShardResult, ShardTask, write_shard
 from medical_images.strata import Strata
 
@@ -31,8 +31,7 @@ class PlanRecords(beam.PTransform):
     """PCollection of records -> PCollection of (split, records with `position`).
 
     The elements are data frames, parts of the records of a corpus in any number and order. What
-    must stay together is told by `group` and `path`; groups that hold copies of one image must
-    have been joined before.
+    must stay together has the same `whole`.
 
     Args:
       shares: {split: its share}, with the exact sum 1.
@@ -42,6 +41,7 @@ class PlanRecords(beam.PTransform):
     def __init__(self, shares: Mapping[str, Fraction], strata: Strata) -> None:
         super().__init__()
         self._shares = dict(shares)
+        self._first = first_split(list(shares), list(shares.values()))
         self._strata = strata
 
     def expand(self, records: beam.PCollection) -> beam.PCollection:
@@ -50,7 +50,7 @@ class PlanRecords(beam.PTransform):
             records
             | "CountGroups" >> beam.Map(_groups_of, strata=self._strata)
             # PCollection of Groups
-            | "PlanLine" >> PlanLine(list(self._shares.values()))
+            | "PlanLine" >> PlanLine(list(self._shares.values()), first=self._first)
             # PCollection of (number of the split, Groups, positions)
             | "PlacesByHash" >> beam.FlatMap(_places_by_bucket)
         )  # PCollection of (bucket, data frame of hash, split, position)
@@ -71,11 +71,13 @@ class PlanLine(beam.PTransform):
 
     Args:
       ratios: Share of each split, with the exact sum 1.
+      first: Number of the split that rare labels go to first.
     """
 
-    def __init__(self, ratios: Sequence[Fraction]) -> None:
+    def __init__(self, ratios: Sequence[Fraction], *, first: int = 0) -> None:
         super().__init__()
         self._ratios = tuple(ratios)
+        self._first = first
 
     def expand(self, parts: beam.PCollection) -> beam.PCollection:
         """Adds up groups, gives them to splits, and puts each split on its line."""
@@ -98,7 +100,7 @@ class PlanLine(beam.PTransform):
         placed = (
             rare
             | "GatherRare" >> beam.GroupByKey()
-            | "PlaceRare" >> beam.Map(_place_rare, totals, ratios=self._ratios)
+            | "PlaceRare" >> beam.Map(_place_rare, totals, ratios=self._ratios, first=self._first)
         )  # PCollection of one (0, Groups, splits)
         step = placed | "SplitStep" >> beam.Map(_split_step, totals, ratios=self._ratios)
         planned = (
@@ -204,11 +206,15 @@ def _with_one_key(free: tuple[bool, Groups]) -> tuple[int, Groups]:
 
 
 def _place_rare(
-    rare: tuple[bool, Iterable[Groups]], totals: Totals, *, ratios: Sequence[Fraction]
+    rare: tuple[bool, Iterable[Groups]],
+    totals: Totals,
+    *,
+    ratios: Sequence[Fraction],
+    first: int,
 ) -> _Planned:
     groups = Groups.concat(rare[1])
     none_known = np.full(len(groups), -1)
-    return 0, groups, line.place_rare(groups, none_known, totals, ratios)
+    return 0, groups, line.place_rare(groups, none_known, totals, ratios, first)
 
 
 def _split_step(

@@ -40,8 +40,13 @@ def class_counts(plan: Plan, spec: CorpusSpec) -> dict[str, dict[str, dict[str, 
     return result
 
 
-def certify(plan: Plan, spec: CorpusSpec) -> dict[str, Any]:
+def certify(plan: Plan, spec: CorpusSpec, *, warnings: Sequence[str] = ()) -> dict[str, Any]:
     """States how close the splits of a plan are to what the spec asks for.
+
+    Args:
+      plan: The plan.
+      spec: What it was made for.
+      warnings: What was found before, to stand first.
 
     Returns:
       A dictionary of plain values. A *count* is {requested, achieved, share}: how many images are
@@ -54,7 +59,7 @@ def certify(plan: Plan, spec: CorpusSpec) -> dict[str, Any]:
         labels: {feature: {stratum: {split: count}}} of the `stratify` features; combinations of
           several features stand under their names joined by ` & `.
         largest_deviation: {images, split, label}: the largest difference between requested and
-          achieved, in images, and where it is.
+          achieved, in images, and where it is; None where no split is planned.
         rounding_floor: what the largest deviation would be if every image could be placed freely,
           since images are whole.
         group_overlap: groups that stand in more than one split.
@@ -63,6 +68,8 @@ def certify(plan: Plan, spec: CorpusSpec) -> dict[str, Any]:
         labels_absent: {split: [feature=stratum, ...]} of strata that occur, but not in this split.
         folds: the splits that are held out in turn.
         warnings: what a reader should know, one sentence each.
+        extended: {known, new, gone}: groups that were in the former dataset, that were not, and
+          that are not here any more; None where none is extended.
         plan_sha256: of which image is where; inputs_sha256: of all that the plan was made from.
     """
     names = list(plan.splits)
@@ -90,16 +97,19 @@ def certify(plan: Plan, spec: CorpusSpec) -> dict[str, Any]:
             for name, records in plan.splits.items()
         },
         "labels": labels,
-        "largest_deviation": _largest_deviation(achieved, requested, names, strata),
+        "largest_deviation": (
+            _largest_deviation(achieved, requested, names, strata) if plan.shares else None
+        ),
         "rounding_floor": rounding_floor(requested[[n in plan.shares for n in names]]),
         "group_overlap": sum(n > 1 for n in Counter(chain(*groups.values())).values()),
         "copies": _copies(plan),
         "labels_absent": _absent(achieved, names, strata),
         "folds": spec.splits.fold_names or (names if spec.splits.leave_one_out else []),
+        "extended": _extended(plan),
         "plan_sha256": plan_digest(plan),
-        "inputs_sha256": inputs_digest(plan),
+        "inputs_sha256": inputs_digest(plan, spec),
     }
-    return certificate | {"warnings": list(warnings_of(plan, spec, certificate))}
+    return certificate | {"warnings": [*warnings, *warnings_of(plan, spec, certificate)]}
 
 
 def check_tolerance(certificate: Mapping[str, Any], spec: CorpusSpec) -> None:
@@ -162,21 +172,38 @@ def plan_digest(plan: Plan) -> str:
     return digest.hexdigest()
 
 
-def inputs_digest(plan: Plan) -> str:
-    """Returns a hash of the records, whatever splits they came to be in.
+def inputs_digest(plan: Plan, spec: CorpusSpec) -> str:
+    """Returns a hash of all that a plan was made from.
 
-    It covers names and sizes of files, groups, official splits, copies and features.
+    It covers the records (names and sizes of files, groups, official splits, copies, features),
+    what the spec says of splits, strata, copies and the seed, and the dataset that was extended.
     """
     records = pd.concat(plan.splits.values(), ignore_index=True)
     records = records.sort_values("path", ignore_index=True)
-    made_here = ("key", "position", "table", "line", "lines")
+    made_here = ("key", "whole", "position", "table", "line", "lines")
     digest = hashlib.sha256()
-    for column in sorted(name for name in records.columns.astype(str) if name not in made_here):
-        cells = records[column]
-        is_number = pd.api.types.is_numeric_dtype(cells)
-        digest.update(column.encode())
-        digest.update(cells.to_numpy().tobytes() if is_number else _text(cells.tolist()))
+    digest.update(
+        spec.model_dump_json(include={"splits", "stratify", "duplicates", "seed"}).encode()
+    )
+    tables = [records[[name for name in records.columns if name not in made_here]]]
+    tables += [plan.former.groups.sort_values("key")] if plan.former else []
+    for table in tables:
+        for column in sorted(table.columns.astype(str)):
+            cells = table[column]
+            is_number = pd.api.types.is_numeric_dtype(cells)
+            digest.update(column.encode())
+            digest.update(cells.to_numpy().tobytes() if is_number else _text(cells.tolist()))
     return digest.hexdigest()
+
+
+def _extended(plan: Plan) -> dict[str, int] | None:
+    if plan.former is None:
+        return None
+    keys = set(pd.concat([records["key"] for records in plan.splits.values()]))
+    before = set(plan.former.groups["key"])
+    return {
+        "known": len(keys & before), "new": len(keys - before), "gone": len(before - keys),
+    }  # fmt: skip
 
 
 def _text(cells: list[Any]) -> bytes:

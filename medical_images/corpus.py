@@ -9,9 +9,9 @@ from typing import Any
 
 from medical_images import certification, images, tables
 from medical_images.copies import apply_copies, find_copies
-from medical_images.dataset_index import read_former
+from medical_images.dataset_index import former_folder, read_former
 from medical_images.errors import Problem, SpecError
-from medical_images.grouping import torn_groups
+from medical_images.grouping import torn_groups, whole_groups
 from medical_images.join import Joined, check_rejects, join_images
 from medical_images.paths import absolute
 from medical_images.plan import Former, Plan, plan_records
@@ -40,11 +40,17 @@ class PlannedCorpus:
     def metadata(self, plan: Plan) -> dict[str, Any]:
         """Returns what the dataset says of itself: class counts, certificate, rejects."""
         spec = self.loaded.spec
-        is_whole = plan.num_records == self.plan.num_records
+        certificate = self.certificate
+        if plan.num_records < self.plan.num_records:
+            cut = (
+                f"the dataset was cut to {plan.num_records:,} of {self.plan.num_records:,} images;"
+                " this certificate is of all of them"
+            )
+            certificate = certificate | {"warnings": [cut, *certificate["warnings"]]}
         return {
             "spec_sha256": spec_digest(spec),
             "class_counts": certification.class_counts(plan, spec),
-            "certificate": self.certificate if is_whole else certification.certify(plan, spec),
+            "certificate": certificate,
             "rejects": self.joined.log.counts(),
             "rows": self.joined.num_rows,
             "image_files": self.joined.num_files,
@@ -60,14 +66,9 @@ class PlannedCorpus:
         for outcome, codes in self.joined.log.counts().items():
             listed = ", ".join(f"{count:,} {code}" for code, count in codes.items())
             lines.append(f"{outcome}: {listed}")
-        if self.joined.num_unmatched_lines:
-            lines.append(
-                f"warning: {self.joined.num_unmatched_lines:,} lines of the lists of splits name no"
-                " image that is written"
-            )
         lines += [f"warning: {warning}" for warning in self.certificate["warnings"]]
         worst, floor = self.certificate["largest_deviation"], self.certificate["rounding_floor"]
-        if self.plan.shares:
+        if worst is not None:
             lines.append(
                 f"splits are within {worst['images']:.2f} images of their shares; rounding alone"
                 f" leaves {floor:.2f}"
@@ -82,13 +83,17 @@ def spec_digest(spec: CorpusSpec) -> str:
     return hashlib.sha256(spec.model_dump_json(exclude={"root", "rejects"}).encode()).hexdigest()
 
 
-def plan_corpus(loaded: LoadedSpec) -> PlannedCorpus:
+def plan_corpus(
+    loaded: LoadedSpec, *, data_dir: str | None = None, target: str | None = None
+) -> PlannedCorpus:
     """Reads tables and lists images, joins them, and plans splits and order.
 
     Image files are opened only where two have the same number of bytes, and so may be copies.
 
     Args:
       loaded: The spec and the corpus root.
+      data_dir: Where the datasets are that `splits: {extend: ...}` may name.
+      target: The folder of the dataset that is to be built.
 
     Raises:
       CorpusError: The corpus cannot be used as it is; nothing but the rejects file was written.
@@ -102,15 +107,18 @@ def plan_corpus(loaded: LoadedSpec) -> PlannedCorpus:
         exclude={table.path for table in spec.tables} | _own_files(loaded),
         pixel_sizes=spec.boxes is not None,
     )
-    joined = join_images(rows, files, spec, lists)
+    try:
+        joined = join_images(rows, files, spec, lists)
+    except SpecError as error:
+        raise _with_places(error, loaded, None) from None
     joined = apply_copies(joined, find_copies(root, joined.records), spec)
     joined = _note_leaks(joined, spec)
     rejects_path = _write_rejects(joined, loaded)
     check_rejects(joined, spec, epilog=_where_listed(rejects_path))
-    former = _former(loaded)
+    former = _former(loaded, data_dir, target)
     try:
         plan = plan_records(joined.records, spec, former)
-        certificate = certification.certify(plan, spec)
+        certificate = certification.certify(plan, spec, warnings=_warnings_of_lists(joined, spec))
         certification.check_tolerance(certificate, spec)
     except SpecError as error:
         raise _with_places(error, loaded, rejects_path) from None
@@ -119,9 +127,12 @@ def plan_corpus(loaded: LoadedSpec) -> PlannedCorpus:
 
 def _with_places(error: SpecError, loaded: LoadedSpec, rejects_path: str | None) -> SpecError:
     """Adds the places in the spec's file, which planning does not know, and where to look."""
+    keys = [tuple(problem.where.split(".")) for problem in error.problems]
     problems = [
-        dataclasses.replace(problem, where=loaded.source.where(tuple(problem.where.split("."))))
-        for problem in error.problems
+        dataclasses.replace(problem, where=loaded.source.where(key))
+        if key[0] in CorpusSpec.model_fields
+        else problem
+        for key, problem in zip(keys, error.problems, strict=True)
     ]
     listed = f"What was found is listed in {rejects_path} (personal data)" if rejects_path else ""
     return SpecError(problems, headline=error.headline, epilog=error.epilog or listed)
@@ -129,7 +140,8 @@ def _with_places(error: SpecError, loaded: LoadedSpec, rejects_path: str | None)
 
 def _note_leaks(joined: Joined, spec: CorpusSpec) -> Joined:
     """Lists the images of groups that stand in two official splits, whether allowed or not."""
-    torn = torn_groups(joined.records, join_copies=spec.duplicates == "group")
+    whole = whole_groups(joined.records, join_copies=spec.duplicates == "group")
+    torn = torn_groups(joined.records.assign(whole=whole))
     log = joined.log.adding(
         outcome="noted",
         code="group_in_two_splits",
@@ -139,14 +151,26 @@ def _note_leaks(joined: Joined, spec: CorpusSpec) -> Joined:
     return dataclasses.replace(joined, log=log)
 
 
-def _former(loaded: LoadedSpec) -> Former | None:
+def _warnings_of_lists(joined: Joined, spec: CorpusSpec) -> list[str]:
+    number = joined.num_unmatched_lines
+    if not number:
+        return []
+    lists = ", ".join(spec.splits.files)
+    return [f"{number:,} lines of the lists of {lists} name no image that is written"]
+
+
+def _former(loaded: LoadedSpec, data_dir: str | None, target: str | None) -> Former | None:
     """Reads the dataset that is to be extended, if one is."""
     former = loaded.spec.splits.extend
     if former is None:
         return None
     base = os.path.dirname(loaded.path) if loaded.path else "."
     where = loaded.source.where(("splits", "extend"))
-    return Former(*read_former(former, base=base, where=where))
+    if target is not None and former_folder(former, base=base, data_dir=data_dir) == target:
+        what = "the dataset to extend is the one that is to be built"
+        problem = Problem(where=where, what=what, remedy="give this one another `version:`")
+        raise SpecError([problem], headline="The splits cannot be made")
+    return Former(*read_former(former, base=base, data_dir=data_dir, where=where))
 
 
 def _where_listed(rejects_path: str | None) -> str:

@@ -15,8 +15,8 @@ class Certificate(dict[str, Any]):
     """What the splits of a dataset were to hold, and what they hold; `print` shows it as text.
 
     The keys are those of the dataset's metadata: method, seed, splits, labels, largest_deviation,
-    rounding_floor, group_overlap, copies, labels_absent, folds, warnings, plan_sha256,
-    inputs_sha256.
+    rounding_floor, group_overlap, copies, labels_absent, folds, extended, warnings,
+    plan_sha256, inputs_sha256.
     """
 
     def __str__(self) -> str:
@@ -58,9 +58,9 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
             for value, table in values.items()
         ]
     yield from _table(rows)
-    if any(split["share"] for split in splits.values()):
-        where = f"{worst['label'] or 'all images'} in {worst['split']}"
+    if worst is not None:
         yield "Each cell: achieved (requested)."
+        where = f"{worst['label'] or 'all images'} in {worst['split']}"
         yield (
             f"Largest deviation: {worst['images']:.2f} images ({where}); whole images alone leave"
             f" {told['rounding_floor']:.2f}"
@@ -70,6 +70,9 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
         f"Sets of images with the same bytes: {copies['sets']:,} ({copies['images']:,} images); in"
         f" more than one split: {copies['across_splits']:,}"
     )
+    if told["extended"] is not None:
+        numbers = (f"{count:,} {kind}" for kind, count in told["extended"].items())
+        yield f"Groups of the dataset that was extended: {', '.join(numbers)}"
     for name, labels in told["labels_absent"].items():
         yield f"Absent from {name}: {', '.join(labels)}"
     for warning in told["warnings"]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +36,8 @@ def write_index(
     features: Mapping[str, list[str] | None],
     path: str | os.PathLike[str],
     seed: int,
+    group: Sequence[str] = (),
+    is_whole: bool = True,
 ) -> None:
     """Writes the index of one split.
 
@@ -44,6 +47,8 @@ def write_index(
       features: {feature: its classes, or None where it has none}.
       path: The Parquet file; its folder is made.
       seed: The seed that the keys were made with.
+      group: The columns that told the groups.
+      is_whole: Whether the dataset holds all images of its corpus; a part cannot be extended.
     """
     columns: dict[str, Any] = {}
     for name, classes in features.items():
@@ -56,7 +61,8 @@ def write_index(
     for name, column in ((GROUP, "group"), (KEY, "key"), (POSITION, "position")):
         columns[name] = records[column].reset_index(drop=True)
     table = pa.Table.from_pandas(pd.DataFrame(columns), preserve_index=False)
-    ours = {_OURS: json.dumps({"seed": seed}).encode()}
+    told = {"seed": seed, "group": list(group), "is_whole": is_whole}
+    ours = {_OURS: json.dumps(told).encode()}
     table = table.replace_schema_metadata({**table.schema.metadata, **ours})
     target = epath.Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -212,58 +218,85 @@ def read_former(
     former: str | os.PathLike[str],
     *,
     base: str | os.PathLike[str] = ".",
+    data_dir: str | None = None,
     where: str = "splits.extend",
-) -> tuple[pd.DataFrame, int]:
+) -> tuple[pd.DataFrame, int, tuple[str, ...]]:
     """Reads where the groups of an existing dataset stand, so that a new one can leave them there.
 
     Args:
       former: The dataset's folder (which holds `dataset_info.json`), the folder of its index, or
         its name in TFDS such as `medical_images/mine:1.0.0`.
       base: The folder that a relative path is relative to.
+      data_dir: Where TFDS looks for a name; its own default if None.
       where: The place of `former` in the spec, for messages.
 
     Returns:
       One line a group, split by split in written order: `split`, `key` (uint64) and `position`
-      (float64, its place on the split's line); and the seed that the keys were made with. A group
-      in several splits, as official ones may have it, is told of the first by name.
+      (float64, its place on the split's line); the seed that the keys were made with; and the
+      columns that told the groups. A group in several splits, as official ones may have it, is
+      told of the first by name.
 
     Raises:
-      SpecError: There is no such dataset, or it was not built by this package.
+      SpecError: There is no such dataset, it was not built by this package, or it was cut short.
     """
-    folder = _former_index(os.fspath(former), os.fspath(base))
+    folder = _former_index(os.fspath(former), os.fspath(base), data_dir)
     files = sorted(folder.glob("*.parquet")) if folder else []
+    problem = None
     if not files:
         what = f"'{former}' is neither the folder of a dataset of this package nor its name in TFDS"
         remedy = "name the folder that holds its dataset_info.json, or medical_images/NAME:VERSION"
-        raise SpecError([Problem(where=where, what=what, remedy=remedy)], headline=_NO_FORMER)
-    parts, seed = [], 0
+        problem = Problem(where=where, what=what, remedy=remedy)
+    parts: list[pd.DataFrame] = []
+    told: dict[str, Any] = {}
     for file in files:
         try:
             table = _read_parquet(file, [KEY, POSITION])
-            seed = int(json.loads((table.schema.metadata or {})[_OURS])["seed"])
-        except (
-            KeyError,
-            ValueError,
-        ):  # Arrow's error of a file that is not Parquet is a ValueError
+            told = json.loads((table.schema.metadata or {})[_OURS])
+        except (KeyError, ValueError):  # Arrow's error of what is not Parquet is a ValueError
             what = f"'{former}' has no index of keys; an earlier version of this package built it"
             problem = Problem(where=where, what=what, remedy="build it again")
-            raise SpecError([problem], headline=_NO_FORMER) from None
+            break
+        if not told["is_whole"]:
+            what = f"'{former}' holds only the first images of its corpus"
+            problem = Problem(where=where, what=what, remedy="build it whole")
+            break
         part = table.select([KEY, POSITION]).to_pandas()
         part.columns = pd.Index(["key", "position"])
         part.insert(0, "split", file.stem)
         parts.append(part)
-    return pd.concat(parts).drop_duplicates("key", ignore_index=True), seed
+    if problem:
+        raise SpecError([problem], headline=_NO_FORMER)
+    groups = pd.concat(parts).drop_duplicates("key", ignore_index=True)
+    return groups, int(told["seed"]), tuple(told["group"])
 
 
-def _former_index(former: str, base: str) -> epath.Path | None:
+def former_folder(former: str, *, base: str = ".", data_dir: str | None = None) -> str:
+    """Returns the folder that a former dataset is, or was, in, whether it is there or not.
+
+    Example:
+      >>> former_folder('medical_images/mine:1.0.0', base='/corpora', data_dir='/data')
+      '/data/medical_images/mine/1.0.0'
+      >>> former_folder('../v1/index', base='/corpora/v2')
+      '/corpora/v1'
+    """
+    if data_dir is not None and re.fullmatch(r"\w+/[\w.-]+:\d+\.\d+\.\d+", former):
+        return os.path.join(data_dir, former.replace(":", "/"))
+    if "://" in former:
+        return former.rstrip("/").removesuffix(f"/{FOLDER}")
+    path = os.path.normpath(os.path.join(base, os.path.expanduser(former)))
+    return path.removesuffix(f"{os.sep}{FOLDER}")
+
+
+def _former_index(former: str, base: str, data_dir: str | None) -> epath.Path | None:
     """Returns the index of a dataset that is named by its path or by its name in TFDS."""
-    path = former if "://" in former else os.path.join(base, os.path.expanduser(former))
-    for folder in (epath.Path(path) / FOLDER, epath.Path(path)):
-        if folder.is_dir():
-            return folder
+    folder = epath.Path(former_folder(former, base=base, data_dir=data_dir)) / FOLDER
+    if folder.is_dir():
+        return folder
+    import tensorflow_datasets as tfds
+
     try:
-        return epath.Path(resolve_builder(former).data_dir) / FOLDER
-    except ValueError:  # TFDS knows no such name
+        return epath.Path(tfds.builder(former, data_dir=data_dir).data_dir) / FOLDER
+    except (ValueError, tfds.core.DatasetNotFoundError):  # TFDS knows no such name
         return None
 
 

@@ -50,16 +50,16 @@ def whole_groups(records: pd.DataFrame, *, join_copies: bool) -> pd.Series[str]:
     return groups.map({group: root_of(group) for group in parents}).fillna(groups)
 
 
-def torn_groups(records: pd.DataFrame, *, join_copies: bool) -> pd.DataFrame:
+def torn_groups(records: pd.DataFrame) -> pd.DataFrame:
     """Returns the records of groups that stand in two official splits, or in one and in none.
 
     Args:
-      records: With `split`, the official split of each record, blank where there is none.
-      join_copies: Whether copies join their groups.
+      records: With `whole`, what must stay together, and `split`, the official split of each
+        record, blank where there is none.
     """
     if (records["split"] == "").all():
         return records.iloc[:0]
-    codes, _ = pd.factorize(whole_groups(records, join_copies=join_copies))
+    codes, _ = pd.factorize(records["whole"])
     splits, _ = pd.factorize(records["split"])
     pairs = np.unique(np.column_stack([codes, splits]), axis=0)[:, 0]
     return records[np.bincount(pairs)[codes] > 1]

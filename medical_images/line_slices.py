@@ -153,6 +153,7 @@ def _cut(
     shares = _shares(fractions)
     whole = absolute_slices(builder, split)
     places = _read_places(builder, whole)
+    _refuse_overlaps(whole)
     results: list[list[_Interval]] = [[] for _ in shares]
     for name, begin, end in whole:
         cuts = cut_places(places[name][0], begin=begin, end=end, fractions=shares)
@@ -199,6 +200,12 @@ def _keys(intervals: Iterable[_Interval], places: _Places) -> np.ndarray:
     """Returns the keys of the groups of all images of some intervals."""
     keys = [places[name][1][begin:end] for name, begin, end in intervals]
     return np.concatenate(keys)
+
+
+def _refuse_overlaps(terms: Sequence[_Interval]) -> None:
+    for (name, _, end), (other, begin, _) in itertools.pairwise(sorted(terms)):
+        if name == other and begin < end:
+            raise ValueError(f"the terms of the sum overlap in {name}; name each image once")
 
 
 def _refuse_shared_groups(results: Sequence[Sequence[_Interval]], places: _Places) -> None:

@@ -154,7 +154,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             if loaded is None:
                 self._phantom_folder = tempfile.TemporaryDirectory(prefix="medical_images_")
                 loaded = load_spec(phantom.write_phantom(self._phantom_folder.name))
-            self._planned = corpus.plan_corpus(loaded)
+            self._planned = corpus.plan_corpus(
+                loaded, data_dir=str(self._data_dir_root), target=str(self.data_path)
+            )
         return self._planned
 
     def _split_generators(
@@ -262,7 +264,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             if written != len(records):
                 raise BuildError(f"split '{name}': {len(records)} planned, {written} written")
             path = epath.Path(self.data_dir) / dataset_index.FOLDER / f"{name}.parquet"
-            dataset_index.write_index(records, features=classes, path=path, seed=spec.seed)
+            dataset_index.write_index(
+                records,
+                features=classes,
+                path=path,
+                seed=spec.seed,
+                group=spec.group,
+                is_whole=plan.num_records == self._plan().plan.num_records,
+            )
         self.info.metadata.update(self._plan().metadata(plan))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -21,20 +21,37 @@ IntArray = npt.NDArray[np.int64]
 
 
 @dataclasses.dataclass(frozen=True)
+class Former:
+    """A former dataset, whose groups keep their splits and positions.
+
+    Attributes:
+      groups: One line a group: `split`, `key` (uint64) and `position`.
+      seed: With which the keys were made.
+      group: The columns that told the groups.
+    """
+
+    groups: pd.DataFrame
+    seed: int
+    group: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Plan:
     """The records of every split, in written order.
 
     Attributes:
-      splits: {split: records}; the records' columns; `key`, the keyed hash of the record's own
-        group (uint64); and `position`, the place of what must stay together on the split's line,
-        about the middle of its images, in [0, 1).
+      splits: {split: records}; the records' columns; `whole`, the id of what must stay together;
+        `key`, the keyed hash of the record's own group (uint64); and `position`, the place of what
+        must stay together on the split's line, about the middle of its images, in [0, 1).
       shares: {split: its share of the planned images}; official splits have none.
       strata: What is balanced.
+      former: The dataset that this one extends, if one.
     """
 
     splits: Mapping[str, pd.DataFrame]
     shares: Mapping[str, Fraction]
     strata: Strata
+    former: Former | None = None
 
     @property
     def num_records(self) -> int:
@@ -47,19 +64,6 @@ class Plan:
             return self
         cut = {name: records.iloc[:num_records] for name, records in self.splits.items()}
         return dataclasses.replace(self, splits=cut)
-
-
-@dataclasses.dataclass(frozen=True)
-class Former:
-    """A former dataset, whose groups keep their splits and positions.
-
-    Attributes:
-      groups: One line a group: `split`, `key` (uint64) and `position`.
-      seed: With which the keys were made.
-    """
-
-    groups: pd.DataFrame
-    seed: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +83,7 @@ def plan_records(records: pd.DataFrame, spec: CorpusSpec, former: Former | None 
     """Plans splits and order: groups stay whole, and every slice is stratified.
 
     Args:
-      records: What `join.join_images` makes; their order does not matter.
+      records: What `join.join_images` and `copies.apply_copies` make; their order does not matter.
       spec: `splits`, `stratify`, `duplicates` and `seed`.
       former: The dataset that this one extends.
 
@@ -87,9 +91,14 @@ def plan_records(records: pd.DataFrame, spec: CorpusSpec, former: Former | None 
       SpecError: A split would be empty, counts do not add up, a group stands in two official
         splits, a stratum has no image, or the former dataset does not fit.
     """
-    records = records.assign(key=line.hash_groups(own_groups(records), seed=spec.seed))
+    records = records.assign(
+        whole=whole_groups(records, join_copies=spec.duplicates == "group"),
+        key=line.hash_groups(own_groups(records), seed=spec.seed),
+    )
     strata = Strata.fit(records, spec)
     _refuse_torn(records, spec)
+    if former is not None:
+        _refuse_unlike(former, records, spec)
     is_planned = (records["split"] == "").to_numpy()
     planned = records[is_planned]
     shares = _shares(spec, len(planned))
@@ -102,13 +111,23 @@ def plan_records(records: pd.DataFrame, spec: CorpusSpec, former: Former | None 
             splits[name] = official
     _refuse_empty(splits, shares, spec)
     ordered = {name: _in_order(part, spec, strata, name, former) for name, part in splits.items()}
-    return Plan(ordered, shares, strata)
+    return Plan(ordered, shares, strata, former)
+
+
+def first_split(names: Sequence[str], shares: Sequence[Fraction]) -> int:
+    """Returns the number of the split that comes first to labels too rare for all of them.
+
+    It is `train`, or else the first fold, or else the largest split.
+    """
+    for name in ("train", "fold_0"):
+        if name in names:
+            return names.index(name)
+    return shares.index(max(shares)) if shares else 0
 
 
 def group_table(records: pd.DataFrame, strata: Strata) -> GroupTable:
-    """Reduces records to groups."""
-    ids = whole_groups(records, join_copies=strata.spec.duplicates == "group")
-    codes, unique = pd.factorize(ids, sort=True)
+    """Reduces records, or a part of them, to groups: what has the same `whole`."""
+    codes, unique = pd.factorize(records["whole"], sort=True)
     sizes = np.bincount(codes, minlength=len(unique))
     matrix = strata.matrix(records)
     counts = np.zeros((len(unique), matrix.shape[1]), dtype=np.int64)
@@ -137,8 +156,7 @@ def _with_joint(
 ) -> Strata:
     if len(strata.features) < 2 or spec.splits.method == "hash":
         return strata
-    ids = whole_groups(records, join_copies=spec.duplicates == "group")
-    codes, _ = pd.factorize(ids)
+    codes, _ = pd.factorize(records["whole"])
     return strata.with_joint(records, groups=codes, shares=[float(share) for share in shares])
 
 
@@ -165,6 +183,7 @@ def _planned_splits(
             sizes=groups.sizes,
             counts=groups.counts,
             ratios=ratios,
+            first=first_split(list(shares), ratios),
             known=known,
         )
     split_of_record = split_of_group[table.codes]
@@ -175,17 +194,15 @@ def _known_splits(
     records: pd.DataFrame, table: GroupTable, names: list[str], former: Former, spec: CorpusSpec
 ) -> IntArray:
     """int64 of shape (groups,): the split in which each group was before; -1 for a new one."""
-    if former.seed != spec.seed:
-        what = (
-            f"the dataset to extend was planned with the seed {former.seed}, this one {spec.seed}"
-        )
-        raise _splits_error("splits.extend", what, "use the same seed")
     before = former.groups[former.groups["key"].isin(records["key"])]
     gone = sorted(set(before["split"]) - set(names))
     if gone:
-        what = f"groups stood in {', '.join(gone)}, which is not among {', '.join(names)}"
-        remedy = "name the same splits"
-        raise _splits_error("splits.extend", what, remedy)
+        count = before["split"].isin(gone).sum()
+        what = (
+            f"{count:,} groups stood in {', '.join(gone)}, and are now to be planned among"
+            f" {', '.join(names)}"
+        )
+        raise _splits_error("splits.extend", what, "name the same splits")
     split_of_key = dict(zip(before["key"], before["split"].map(names.index), strict=True))
     known = records["key"].map(split_of_key).fillna(-1).to_numpy(np.int64)
     is_known = known >= 0
@@ -235,20 +252,45 @@ def _splits_error(where: str, what: str, remedy: str = "") -> SpecError:
 
 
 def _refuse_torn(records: pd.DataFrame, spec: CorpusSpec) -> None:
-    if spec.splits.allow_leaks:
+    torn = torn_groups(records)
+    if spec.splits.allow_leaks or torn.empty:
         return
-    join_copies = spec.duplicates == "group"
-    torn = torn_groups(records, join_copies=join_copies)
-    if torn.empty:
-        return
-    num_groups = whole_groups(torn, join_copies=join_copies).nunique()
+    num_groups = torn["whole"].nunique()
     names = sorted({name or "those to plan" for name in torn["split"]})
     what = (
         f"{num_groups:,} group{'s' if num_groups != 1 else ''} ({len(torn):,} images) stand in two"
-        f" of the official splits ({', '.join(names)}): {some_lines(torn['line'])}"
+        f" of the official splits ({', '.join(names)}){_lines(torn, spec)}"
     )
     remedy = "mend the splits; or accept and list the leaks: `allow_leaks: true`"
     raise _splits_error("splits", what, remedy)
+
+
+def _lines(records: pd.DataFrame, spec: CorpusSpec) -> str:
+    return f": {some_lines(records['line'])}" if spec.tables else ""
+
+
+def _refuse_unlike(former: Former, records: pd.DataFrame, spec: CorpusSpec) -> None:
+    """Refuses to extend a dataset whose groups would not be found again, or would move."""
+    if former.seed != spec.seed:
+        what = f"the dataset to extend was planned with the seed {former.seed}, this {spec.seed}"
+        raise _splits_error("splits.extend", what, "use the same seed")
+    if former.group != spec.group:
+        one, other = (", ".join(group) or "none" for group in (former.group, spec.group))
+        what = f"the dataset to extend has the `group` {one}, and this one {other}"
+        raise _splits_error("splits.extend", what, "group by the same columns")
+    split_of_key = dict(zip(former.groups["key"], former.groups["split"], strict=True))
+    before = records["key"].map(split_of_key)
+    if before.isna().all():
+        what = f"none of the {len(former.groups):,} groups of the dataset to extend is in this one"
+        raise _splits_error("splits.extend", what, "write the ids of groups as before")
+    moved = records[(records["split"] != "") & before.notna() & (before != records["split"])]
+    if len(moved) and not spec.splits.allow_leaks:
+        what = (
+            f"{moved['whole'].nunique():,} groups ({len(moved):,} images) stood in another split"
+            f" than their official one{_lines(moved, spec)}"
+        )
+        remedy = "mend the official splits; or accept that they move: `allow_leaks: true`"
+        raise _splits_error("splits.extend", what, remedy)
 
 
 def _refuse_empty_strata(records: pd.DataFrame, strata: Strata, spec: CorpusSpec) -> None:
@@ -261,7 +303,7 @@ def _refuse_empty_strata(records: pd.DataFrame, strata: Strata, spec: CorpusSpec
             empty.setdefault(feature, []).append(value)
     problems = [
         Problem(
-            where=f"stratify.{feature}",
+            where=f"features.{feature}.values",
             what=f"0 of {len(records):,} images have the class {', '.join(map(repr, values))}",
             remedy="take it out of `values:`, or accept it:"
             " `rejects: {classes_without_image: report}`",
@@ -275,21 +317,48 @@ def _refuse_empty_strata(records: pd.DataFrame, strata: Strata, spec: CorpusSpec
 def _refuse_empty(
     splits: Mapping[str, pd.DataFrame], shares: Mapping[str, Fraction], spec: CorpusSpec
 ) -> None:
-    planned = pd.concat([splits[name] for name in shares]) if shares else None
     problems = []
-    for name, records in splits.items():
-        if len(records):
-            continue
-        if name not in shares or planned is None:
-            what, remedy = "is an official split without an image", "leave it out"
-        else:
-            ids = whole_groups(planned, join_copies=spec.duplicates == "group")
-            sizes = ids.value_counts()
-            what = (
-                f"would be empty: its share is {float(shares[name]):g} of {len(planned)} images in"
-                f" {len(sizes)} groups, the largest of {sizes.max() if len(sizes) else 0} images"
-            )
-            remedy = "give it a larger share, or leave it out"
-        problems.append(Problem(where=f"splits.{name}", what=what, remedy=remedy))
+    empty = [name for name, records in splits.items() if records.empty]
+    for name in empty:
+        if name in spec.splits.files:
+            what = f"no line of '{spec.splits.files[name]}' names an image that is written"
+            remedy = "`on:` names the column whose cells the lines are"
+            problems.append(Problem(where=f"splits.files.{name}", what=what, remedy=remedy))
+        elif name not in shares:
+            what = "is an official split without an image"
+            problems.append(Problem(where=f"splits.{name}", what=what, remedy="leave it out"))
+    if spec.splits.leave_one_out and len(splits) < 2:
+        what = "fewer than two of its classes have images, which leaves nothing to fit on"
+        problems.append(Problem(where="splits.leave_one_out", what=what))
+    planned = [name for name in empty if name in shares]
+    if planned:
+        problems += _empty_planned(planned, [splits[name] for name in shares], shares, spec)
     if problems:
         raise SpecError(problems, headline=_NO_SPLITS)
+
+
+def _empty_planned(
+    empty: list[str],
+    parts: list[pd.DataFrame],
+    shares: Mapping[str, Fraction],
+    spec: CorpusSpec,
+) -> list[Problem]:
+    sizes = pd.concat([part["whole"] for part in parts]).value_counts()
+    if sizes.empty:
+        what = "every image has an official split; none is left to plan"
+        return [Problem(where="splits", what=what, remedy=f"take out {', '.join(shares)}")]
+    images = f"of {sizes.sum():,} images in {len(sizes):,} groups, the largest of {sizes.max():,}"
+    folds = [name for name in empty if name in spec.splits.fold_names]
+    problems = [
+        Problem(
+            where=f"splits.{name}",
+            what=f"would be empty: its share is {float(shares[name]):g} {images} images",
+            remedy="give it a larger share, or leave it out",
+        )
+        for name in empty
+        if name not in folds
+    ]
+    if folds:
+        what = f"{len(folds)} of them would be empty: they are {images} images"
+        problems.append(Problem(where="splits.folds", what=what, remedy="ask for fewer"))
+    return problems

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from medical_images.grouping import whole_groups
+from medical_images.grouping import own_groups
 from medical_images.plan import Plan
 from medical_images.spec import CorpusSpec
 from medical_images.strata import label_of
@@ -26,8 +26,7 @@ def warnings_of(plan: Plan, spec: CorpusSpec, certificate: Mapping[str, Any]) ->
       certificate: What `certification.certify` found, but for the warnings.
     """
     records = pd.concat(plan.splits.values(), ignore_index=True)
-    ids = whole_groups(records, join_copies=spec.duplicates == "group")
-    codes, _ = pd.factorize(ids)
+    codes, _ = pd.factorize(records["whole"])
     yield from _warnings_of_groups(codes, records, plan, spec)
     yield from _warnings_of_strata(codes, records, plan, spec, certificate)
     overlap, copies = certificate["group_overlap"], certificate["copies"]
@@ -75,6 +74,13 @@ def _warnings_of_strata(
 ) -> Iterator[str]:
     if plan.shares and spec.splits.method == "hash":
         yield "`method: hash` balances nothing: shares are met only as well as chance has it"
+        joined = records["whole"] != own_groups(records)
+        if joined.any():
+            yield (
+                f"{_several(records.loc[joined, 'whole'].nunique(), 'set')} of groups joined by"
+                " copies of one image: under `method: hash` they move together, and a copy that"
+                " comes later may move a group"
+            )
     elif plan.shares and not plan.strata.features and "stratify" not in spec.model_fields_set:
         yield "no `stratify`: splits and slices hold their share of images, not of any label"
     if plan.strata.num_left_out:

@@ -193,8 +193,11 @@ class Splits(SpecPart):
                 is_count = name in whole and are_counts
                 result[name] = text if text == REST else int(text) if is_count else Fraction(text)
             except (ValueError, ZeroDivisionError):
-                what = f"'{text}' is no size of a split ({_SIZES}); if '{name}' is to be a key, "
-                wrong.append(((name,), what + nearest(str(name), cls._keys())))
+                what = f"'{text}' is no size of a split ({_SIZES})"
+                hint = nearest(str(name), cls._keys())
+                if hint.startswith("did you mean"):
+                    what += f"; if '{name}' is to be a key, {hint}"
+                wrong.append(((name,), what))
         if wrong:
             raise PlacedError(wrong)
         return result
@@ -238,12 +241,15 @@ class Splits(SpecPart):
     def _wrong_sizes(self) -> Iterator[tuple[Place, str]]:
         counts, shares, takers = self._counts, self._shares, self._takers
         sizes: dict[str, Fraction | int] = {**shares, **counts}
-        empty = [name for name, size in sizes.items() if size <= 0]
-        for name in empty:
+        wrong = [name for name, size in sizes.items() if size <= 0]
+        large = [] if wrong else [name for name, share in shares.items() if share > 1]
+        for name in wrong:
             yield (name,), f"the size of a split must be above 0 ({_SIZES})"
+        for name in large:
+            yield (name,), f"a share is at most 1 ({_SIZES})"
         if counts and shares:
             yield (next(iter(counts)),), _mixed(counts, shares, self._keys())
-        if empty or (counts and shares):
+        if wrong or large or (counts and shares):
             return
         if len(takers) - len(self.fold_names) > 1:
             yield (takers[1],), f"only one split can be `rest`; {takers[0]} is it already"

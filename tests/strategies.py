@@ -188,6 +188,7 @@ def spec_of(**keys: object) -> CorpusSpec:
     return CorpusSpec.from_dict(
         {
             "name": "mine",
+            "tables": [{"path": "data.csv"}],
             "images": {"path": "{id}.png"},
             "features": {
                 "label": {"type": "class", "values": ["nv", "mel", "df", "vasc"]},

@@ -211,7 +211,7 @@ def test_another_seed_makes_another_plan():
 def former_of(plan: Plan, seed: int = 0) -> Former:
     """A plan, as it is read from the index of the dataset that it became."""
     parts = [table[["key", "position"]].assign(split=name) for name, table in plan.splits.items()]
-    return Former(pd.concat(parts).drop_duplicates("key", ignore_index=True), seed)
+    return Former(pd.concat(parts).drop_duplicates("key", ignore_index=True), seed, ("patient",))
 
 
 EXTENDING = {"train": "3/4", "test": "1/4", "extend": "former"}
@@ -297,12 +297,17 @@ EXTENSIONS: dict[str, tuple[dict[str, Any], bool, list[str]]] = {
     "another seed": (
         {"seed": 7, "splits": EXTENDING},
         False,
-        ["splits.extend: ", "the seed 0, this one 7", "use the same seed"],
+        ["splits.extend: ", "the seed 0, this 7", "use the same seed"],
     ),
     "other names": (
         {"splits": {"train": "3/4", "exam": "1/4", "extend": "former"}},
         False,
-        ["splits.extend: ", "groups stood in test, which is not among train, exam"],
+        ["splits.extend: ", "groups stood in test, and are now to be planned among train, exam"],
+    ),
+    "other groups": (
+        {"group": ["patient", "visit"], "splits": EXTENDING},
+        False,
+        ["splits.extend: ", "`group` patient, and this one patient, visit", "same columns"],
     ),
     "copies of two splits": (
         {"splits": EXTENDING},
@@ -328,6 +333,43 @@ def test_a_former_dataset_that_does_not_fit_is_refused(name):
             former_of(plan_records(KNOWN, spec_of())),
         )
         assert placed(plan) == placed(plan_records(KNOWN, spec_of()))
+
+
+def test_a_dataset_none_of_whose_groups_is_here_is_not_extended():
+    spec = spec_of(splits=EXTENDING)
+    renamed = KNOWN.assign(group=KNOWN["group"].str.upper())
+    with pytest.raises(SpecError, match=r"none of the \d+ groups of the dataset to extend"):
+        plan_records(renamed, spec, former_of(plan_records(KNOWN, spec_of())))
+
+
+def test_an_official_split_does_not_take_a_known_group_from_another():
+    plan = plan_records(KNOWN, spec_of())
+    moved = plan.splits["train"]["group"].iloc[0]
+    table = KNOWN.assign(split=KNOWN["group"].map(lambda group: "test" if group == moved else ""))
+    is_test = table["path"].isin(plan.splits["test"]["path"])
+    table["split"] = table["split"].mask(is_test, "test")
+    official = {"column": "official", "values": {"test": ["x"]}}
+    keys = {"train": "1", **official, "extend": "former"}
+    with pytest.raises(SpecError, match=r"1 groups .* in another split than their official one"):
+        plan_records(table, spec_of(splits=keys), former_of(plan))
+    kept = table.assign(split=table["split"].mask(table["group"] == moved, ""))
+    assert placed(plan_records(kept, spec_of(splits=keys), former_of(plan))) == placed(plan)
+
+
+@pytest.mark.parametrize(
+    ("splits", "first"),
+    [
+        ({"test": "1/5", "train": "4/5"}, "train"),
+        ({"test": "1/5", "folds": "4"}, "fold_0"),
+        ({"b": "1/4", "a": "3/4"}, "a"),
+    ],
+    ids=["train", "folds", "largest"],
+)
+def test_a_class_of_one_patient_comes_to_what_is_trained_on(splits, first):
+    labels = ["df", *["nv"] * 59]
+    table = records_of([f"p{n}" for n in range(60)], feature_label=labels)
+    plan = plan_records(table, spec_of(splits=splits))
+    assert placed(plan)[table["path"].iloc[0]][0] == first
 
 
 # --- shares, counts, folds and official splits --------------------------------------------------
@@ -511,7 +553,7 @@ REFUSALS = {
     "nothing left to plan": Refusal(
         records_of(["p1", "p2"], split="exam"),
         {"splits": BY_COLUMN_AND_SHARE},
-        [["splits.train: would be empty", "of 0 images in 0 groups"]],
+        [["splits: every image has an official split; none is left to plan", "take out train"]],
     ),
     "an official split without an image": Refusal(
         records_of(["p1", "p2"], split="study"),
@@ -537,8 +579,8 @@ REFUSALS = {
         records_of([f"p{n}" for n in range(10)], feature_findings=pd.Series([("mass",)] * 10)),
         {**STRICT, "stratify": ["label", "findings", AGE]},
         [
-            ["stratify.label: 0 of 10 images have the class 'mel', 'df', 'vasc'", "report"],
-            ["stratify.findings: 0 of 10 images have the class 'edema'", "take it out"],
+            ["features.label.values: 0 of 10 images have the class 'mel', 'df', 'vasc'", "report"],
+            ["features.findings.values: 0 of 10 images have the class 'edema'", "take it out"],
         ],
     ),
     "a group in two official splits": Refusal(

@@ -21,7 +21,8 @@ Guarantees:
       these units their sums are exact, so no order of summation and no linear algebra library can
       change a plan. Weights are at most 1024, and up to about a million images a group is safe.
     - Known groups stay: their splits and positions come back as they were given.
-    - Without labels the images of a split are within the largest group of its share.
+    - Without labels and known groups, the images of a split are within the largest group of its
+      share.
     How close labels come to their shares is measured by the tests, not proved: the problem is
     NP-hard, and a slice cannot be nearer than about half of the largest group that it may cut.
 

@@ -21,6 +21,7 @@ _MAX_MOVES = 1000
 _MAX_ROUNDS = 8
 _MAX_TYPES = 10_000
 _MAX_SWEEPS = 20
+_SWEPT_LABELS = 2_000  # With more than a hundred labels, fewer sweeps; each takes longer.
 _MAX_REACH = 10  # Nodes on each side of a cut whose groups may be exchanged.
 _REACH_GROUPS = 60  # About so many groups on each side, where nodes are small.
 
@@ -137,12 +138,18 @@ class _Scales:
         self.excess += sign * (self.vectors[take] - self.vectors[give])
 
     def choose(self, available: BoolArray, width: int) -> IntArray:
-        """The shortest types with each label that a side has, and nothing."""
+        """The shortest types with each label that a side has, and nothing.
+
+        Where there are more labels than that, those farthest from their targets count.
+        """
         order = self._by_norm[available[self._by_norm]]
         present = self.vectors[order] > 0
         quota = max(2, width // present.shape[1])
-        chosen = (present & (np.cumsum(present, axis=0) <= quota)).any(axis=1)
-        return np.append(order[chosen], -1)
+        chosen = order[(present & (np.cumsum(present, axis=0) <= quota)).any(axis=1)]
+        if len(chosen) > 2 * width:
+            need = ((self.vectors[chosen] > 0) * np.abs(self.excess)).max(axis=1)
+            chosen = chosen[np.sort(np.argsort(-need, kind="stable")[: 2 * width])]
+        return np.append(chosen, -1)
 
     def _move_single(self) -> None:
         """Moves one group of any of the shorter types, the best first, while the error falls."""
@@ -264,7 +271,7 @@ def polish_nodes(
     line = _Line(sheet, nodes.copy(), excess.copy(), weights, cut_weights)
     num_nodes = len(excess) - 1
     reach = max(1, min(_MAX_REACH, _REACH_GROUPS * num_nodes // max(1, len(nodes))))
-    for _ in range(_MAX_SWEEPS):
+    for _ in range(max(2, min(_MAX_SWEEPS, _SWEPT_LABELS // len(weights)))):
         if not sum([line.polish_cut(cut, reach) for cut in range(1, num_nodes)]):
             break
     return line.nodes
@@ -292,11 +299,13 @@ class _Line:
         for count in range(_MAX_MOVES):
             left, va, i = self._candidates(low, cut)
             right, vb, j = self._candidates(cut, high)
-            run = np.cumsum(self.cut_weights @ self.excess, axis=0) * self.weights
+            # Only differences between nodes of this range matter, so the sum may begin at `low`.
+            run = np.cumsum(self.cut_weights[low:high] @ self.excess, axis=0) * self.weights
+            at_i, at_j = run[i - low], run[j - low]
             norms = (va**2 @ self.weights)[:, None] + vb**2 @ self.weights
             norms -= 2 * (va * self.weights) @ vb.T
-            pull = (vb * run[j]).sum(axis=1) + (va * run[i]).sum(axis=1)[:, None]
-            pull -= run[i] @ vb.T + va @ run[j].T
+            pull = (vb * at_j).sum(axis=1) + (va * at_i).sum(axis=1)[:, None]
+            pull -= at_i @ vb.T + va @ at_j.T
             costs = 2 * pull + (edge[j] + edge[i][:, None] - 2 * area[np.ix_(i, j)]) * norms
             best = int(costs.argmin())
             if costs.flat[best] >= 0:

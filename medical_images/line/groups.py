@@ -134,9 +134,9 @@ class Totals:
     def of(cls, groups: Groups) -> Totals:
         """Counts a table of groups."""
         columns = groups.counts.T
-        marks = [
-            (column.astype(np.uint64) * groups.hashes).sum(dtype=np.uint64) for column in columns
-        ]
+        # Parts of the sizes, not counts: they stay the same where all rows stand there k times.
+        parts = ((column << 20) // np.maximum(groups.sizes, 1) for column in columns)
+        marks = [(part.astype(np.uint64) * groups.hashes).sum(dtype=np.uint64) for part in parts]
         return cls(
             num_groups=len(groups),
             size=int(groups.sizes.sum()),

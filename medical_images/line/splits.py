@@ -39,18 +39,20 @@ def plan_splits(
     sizes: IntArray,
     counts: IntArray,
     ratios: Sequence[Fraction],
+    first: int = 0,
     known: IntArray | None = None,
 ) -> IntArray:
     """Gives every group to one split, so that each split holds its share of all labels and images.
 
-    A label with fewer groups than splits goes to the first split first, and then to the split
-    that lacks it most. A split may end empty where there are too few groups.
+    A label with fewer groups than splits goes to the split `first`, and then to the split that
+    lacks it most. A split may end empty where there are too few groups.
 
     Args:
         hashes: uint64[G], from `hash_groups`.
         sizes: int64[G], images of each group.
         counts: int64[G, L], images of each group with each label; L may be 0.
         ratios: share of each split, 0 to 1, with the exact sum 1. A split of share 0 stays empty.
+        first: number of the split that rare labels go to first.
         known: int64[G], the split of each group that must stay where it is, -1 for all others;
             these aim at what is missing to the shares of all groups together.
 
@@ -78,9 +80,8 @@ def plan_splits(
         raise ValueError(f"known must be [G] of -1 to {len(ratios) - 1}, not {splits.shape}")
     totals = Totals.of(groups)
     is_rare = has_rare_label(groups, totals, len(ratios))
-    splits[is_rare] = place_rare(
-        groups.take(np.flatnonzero(is_rare)), splits[is_rare], totals, ratios
-    )
+    rare = groups.take(np.flatnonzero(is_rare))
+    splits[is_rare] = place_rare(rare, splits[is_rare], totals, ratios, first)
     fixed, free = np.flatnonzero(splits >= 0), np.flatnonzero(splits < 0)
     step = SplitStep.make(totals, ratios, groups.take(fixed), splits[fixed])
     splits[free] = plan_chunks(step, groups.take(free))
@@ -121,15 +122,16 @@ def has_rare_label(groups: Groups, totals: Totals, num_splits: int) -> BoolArray
 
 
 def place_rare(
-    groups: Groups, known: IntArray, totals: Totals, ratios: Sequence[Fraction]
+    groups: Groups, known: IntArray, totals: Totals, ratios: Sequence[Fraction], first: int
 ) -> IntArray:
-    """Gives the groups with rare labels to splits: to the first, then to the one in want.
+    """Gives the groups with rare labels to splits: to `first`, then to the one in want.
 
     Args:
         groups: all groups for which `has_rare_label` holds.
         known: int64[g], splits that are given, and -1.
         totals: of all groups.
         ratios: share of each split.
+        first: number of the split that comes first; one without a share does not.
 
     Returns:
         int64[g]: the split of each group.
@@ -143,7 +145,7 @@ def place_rare(
         for k in np.flatnonzero((column > 0) & (splits < 0)):
             held = [int(column[splits == s].sum()) for s in range(len(ratios))]
             lack = [ratio * int(column.sum()) - h for ratio, h in zip(ratios, held, strict=True)]
-            splits[k] = lack.index(max(lack)) if held[0] or not ratios[0] else 0
+            splits[k] = lack.index(max(lack)) if held[first] or not ratios[first] else first
     result = np.empty_like(splits)
     result[sheet.rows] = splits
     return result
