@@ -178,8 +178,6 @@ def test_names_and_order_of_labels_and_features_do_not_matter(table, order):
 )
 def test_groups_stay_when_every_image_is_there_several_times(table, times, splits):
     table = table[table["group"] != ""]
-    totals = table["feature_label"].value_counts()
-    assume(totals.is_unique)  # labels that are as frequent as each other may change places
     parts = [table.assign(path=f"{k}_" + table["path"]) for k in range(times)]
     spec = spec_of(splits=splits)
     once, more = (placed(plan_records(t, spec)) for t in (table, pd.concat(parts)))
