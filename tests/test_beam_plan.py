@@ -1,5 +1,7 @@
 """The plan that Beam's workers make is the one that memory makes."""
 
+import pathlib
+
 import apache_beam as beam
 import numpy as np
 import pandas as pd
@@ -60,9 +62,7 @@ def corpus(num_groups: int = 900) -> pd.DataFrame:
     )
 
 
-def planned_on_beam(
-    records: pd.DataFrame, folder, options: dict, num_elements: int
-) -> pd.DataFrame:
+def planned_on_beam(records: pd.DataFrame, folder: pathlib.Path, num_elements: int) -> pd.DataFrame:
     """Each image's split and position, as a pipeline tells them."""
     plan = plan_records(records, SPEC)  # the strata are fitted to all records
     rows = np.random.default_rng(num_elements).permutation(len(records))
