@@ -109,7 +109,9 @@ class PlanLine(beam.PTransform):
             | "PlanSplits" >> _PlanChunks(beam.pvalue.AsDict(step))
         )  # PCollection of (0, Groups, splits)
         by_split = (
-            (placed, planned) | "AllSplits" >> beam.Flatten() | "BySplit" >> beam.FlatMap(_by_split)
+            (placed | "Rare" >> beam.Map(_same), planned)
+            | "AllSplits" >> beam.Flatten()
+            | "BySplit" >> beam.FlatMap(_by_split)
         )  # PCollection of (number of the split, Groups)
         steps = (
             by_split
@@ -148,7 +150,12 @@ class _PlanChunks(beam.PTransform):
         last = chunks | "PlanLast" >> beam.FlatMap(
             _plan_last, self._steps, beam.pvalue.AsDict(held)
         )
-        return (others, last) | "AllChunks" >> beam.Flatten()
+        # On Flink a Flatten must not share an input with another step (Beam issue 34647).
+        return (others | "Others" >> beam.Map(_same), last) | "AllChunks" >> beam.Flatten()
+
+
+def _same(planned: _Planned) -> _Planned:
+    return planned
 
 
 def _sum(values: Iterable[Any]) -> Any:
