@@ -7,7 +7,10 @@ functions of `line`, `plan` and `shards`, so both engines give the same plan and
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import pickle
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
@@ -16,8 +19,10 @@ import apache_beam as beam
 import numpy as np
 import pandas as pd
 from etils import epath
+from tensorflow_datasets.core.utils import py_utils
 
 from medical_images import line
+from medical_images.errors import BuildError
 from medical_images.line import Groups, Totals
 from medical_images.plan import first_split, group_table
 from medical_images.shards import ShardResult, ShardTask, write_shard
@@ -306,54 +311,65 @@ def _with_places(
             yield name, part.drop(columns="split")
 
 
-class WriteShards(beam.PTransform):
-    """PCollection of ShardTask -> PCollection of ShardResult; each shard is written once."""
-
-    def expand(self, tasks: beam.PCollection) -> beam.PCollection:
-        """Spreads the shards over the workers and writes them."""
-        return (
-            tasks | "SpreadShards" >> beam.Reshuffle() | "WriteShard" >> beam.Map(write_shard)
-            # PCollection of ShardResult
-        )
-
-
 def write_shards(
     tasks: Sequence[ShardTask], *, data_dir: str, runner: Any = None, options: Any = None
 ) -> list[ShardResult]:
     """Writes shards by a Beam pipeline.
 
+    Only numbers pass through the runner; tasks and results are files. So a table of any length
+    fits, a shard that was written is not written again when a runner repeats its work, and an image
+    that cannot be used ends the build in its own words instead of being tried again.
+
     Args:
       tasks: The shards.
-      data_dir: A folder that workers and this process share; results come back through it.
+      data_dir: A folder that workers and this process share.
       runner: A Beam runner, or the name of one.
       options: `PipelineOptions`.
 
     Returns:
       One result for each task, in their order.
+
+    Raises:
+      BuildError: A shard could not be written, or the runner left some out.
     """
-    report = epath.Path(data_dir) / "incomplete.shard_results.json"
-    with beam.Pipeline(runner=runner, options=options) as pipeline:
-        _ = (
-            pipeline
-            | "Shards" >> beam.Create(list(tasks))
-            | "WriteShards" >> WriteShards()
-            | "ToPlainValues" >> beam.Map(_as_values)
-            | "Gather" >> beam.combiners.ToList()
-            | "Report" >> beam.Map(_write_report, path=str(report))
-        )
-    results = {path: (count, size) for path, count, size in json.loads(report.read_text())}
-    report.unlink()
-    return [
-        ShardResult(
-            path=task.path, num_examples=results[task.path][0], num_bytes=results[task.path][1]
-        )
-        for task in tasks
-    ]
+    folder = epath.Path(data_dir) / f"incomplete.{uuid.uuid4().hex}.tasks"
+    folder.mkdir()
+    try:
+        for number, task in enumerate(tasks):
+            (folder / f"{number}.task").write_bytes(pickle.dumps(task))
+        with beam.Pipeline(runner=runner, options=options) as pipeline:
+            _ = (
+                pipeline
+                | "Numbers" >> beam.Create(range(len(tasks)))
+                | "SpreadShards" >> beam.Reshuffle()
+                | "WriteShard" >> beam.Map(_write_numbered, folder=str(folder))
+            )
+        results = [_read_result(folder / f"{number}.json") for number in range(len(tasks))]
+    finally:
+        folder.rmtree()
+    told = [result for result in results if isinstance(result, str)]
+    if told:
+        raise BuildError(told[0])
+    num_lost = results.count(None)
+    if num_lost:
+        raise BuildError(f"the runner left out {num_lost} of {len(tasks)} shards")
+    return [ShardResult(**result) for result in results]
 
 
-def _as_values(result: ShardResult) -> tuple[str, int, int]:
-    return result.path, result.num_examples, result.num_bytes
+def _read_result(path: epath.Path) -> Any:
+    return json.loads(path.read_text()) if path.exists() else None
 
 
-def _write_report(results: list[tuple[str, int, int]], *, path: str) -> None:
-    epath.Path(path).write_text(json.dumps(results))
+def _write_numbered(number: int, *, folder: str) -> None:
+    """Writes a shard and then its result, unless an attempt before has done both."""
+    path = epath.Path(folder) / f"{number}.json"
+    if path.exists():
+        return
+    task = pickle.loads((epath.Path(folder) / f"{number}.task").read_bytes())
+    result: Any
+    try:
+        result = dataclasses.asdict(write_shard(task))
+    except BuildError as error:
+        result = str(error)
+    with py_utils.incomplete_file(path) as temporary:
+        temporary.write_text(json.dumps(result))

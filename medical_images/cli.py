@@ -84,6 +84,7 @@ def build(
     the exit status is then 2. An image that turns out unusable while it is written stops the build
     with exit status 1; a dataset built before is then kept.
     """
+    from medical_images.build_lock import refuse_locked
     from medical_images.medical_images_dataset_builder import Builder, MedicalImagesConfig
     from medical_images.overwriting import set_aside
 
@@ -93,6 +94,7 @@ def build(
         builder.download_and_prepare()  # refuses a spec that has changed since
         click.echo(f"{builder.data_dir} is built already; --overwrite builds it anew")
         return
+    refuse_locked(builder.data_path)
     with set_aside(builder.data_path):  # a builder that sees the old dataset keeps its format
         builder = Builder(config=config, data_dir=data_dir, file_format=file_format)
         builder.download_and_prepare()

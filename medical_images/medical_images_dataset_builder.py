@@ -17,6 +17,7 @@ from tensorflow_datasets.core import splits as tfds_splits
 from tensorflow_datasets.core.utils import py_utils
 
 from medical_images import corpus, dataset_index, features, local_engine, phantom, shards
+from medical_images.build_lock import build_lock, refuse_locked
 from medical_images.errors import BuildError, CorpusError, Problem, SpecError
 from medical_images.overwriting import set_aside
 from medical_images.plan import Plan
@@ -130,8 +131,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             super().download_and_prepare(**kwargs)
             return
         try:
+            refuse_locked(self.data_path)
             print(self._plan().summary())
-            with set_aside(self.data_path):
+            with build_lock(self.data_path), set_aside(self.data_path):
                 super().download_and_prepare(**kwargs)
         finally:
             self._planned = None

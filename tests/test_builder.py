@@ -155,6 +155,15 @@ def test_beam_writes_the_same_bytes(phantom_corpus, tmp_path):
     assert shard_bytes(local) == shard_bytes(beam)
 
 
+def test_an_image_found_unusable_by_a_beam_worker_is_told_as_it_is(phantom_corpus, tmp_path):
+    corpus = tmp_path / "corpus"
+    shutil.copytree(phantom_corpus.parent, corpus)
+    (corpus / "images" / "PH_0000003.jpg").write_bytes(b"<html>not found</html>")
+    with pytest.raises(mi.BuildError, match=r"metadata\.csv line 5: its image file is not JPEG"):
+        build(corpus / "corpus.yaml", tmp_path / "data", beam_runner="FnApiRunner")
+    assert not list((tmp_path / "data").rglob("*.task"))
+
+
 def test_max_examples_per_split_takes_the_first_of_the_line(
     phantom_corpus, phantom_builder, tmp_path
 ):

@@ -12,7 +12,7 @@ PACKAGE = pathlib.Path(medical_images.__file__).parent
 # Each module may import those of the lines above its own, and of its own line none.
 LAYERS = [
     {"_version", "errors", "template", "paths", "overwriting", "phantom_images"},
-    {"yaml_source", "line", "phantom", "spec_parts", "dataset_index"},
+    {"build_lock", "yaml_source", "line", "phantom", "spec_parts", "dataset_index"},
     {"spec_splits", "dataset_certificate", "line_slices"},
     {"spec"},
     {"rejects", "values", "images"},

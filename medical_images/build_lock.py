@@ -1,0 +1,85 @@
+"""One build of a dataset at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from typing import TextIO
+
+from medical_images.errors import BuildError
+
+
+@contextlib.contextmanager
+def build_lock(dataset: str | os.PathLike[str]) -> Iterator[None]:
+    """Holds the lock of a dataset while it is written.
+
+    The lock is the operating system's (`flock`) on a hidden file beside the dataset: it ends with
+    the process that holds it, however that ends, so none is ever stale. Remote folders have none.
+
+    Args:
+      dataset: The folder of the dataset that is to be built.
+
+    Raises:
+      BuildError: Another process is building it; the message tells which, where and since when.
+    """
+    path = _lock_path(dataset)
+    if path is None:
+        yield
+        return
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with _locked(path, dataset) as file:
+        since = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+        json.dump({"pid": os.getpid(), "host": socket.gethostname(), "since": since}, file)
+        file.flush()
+        try:
+            yield
+        finally:
+            os.unlink(path)
+
+
+def refuse_locked(dataset: str | os.PathLike[str]) -> None:
+    """Raises BuildError at once if another process is building the dataset; makes nothing."""
+    path = _lock_path(dataset)
+    if path is not None and os.path.exists(path):
+        with contextlib.suppress(FileNotFoundError), open(path, "r+", encoding="utf-8") as file:
+            _lock(file, dataset)
+
+
+def _lock_path(dataset: str | os.PathLike[str]) -> str | None:
+    folder, name = os.path.split(os.fspath(dataset))
+    return None if "://" in folder else os.path.join(folder, f".{name}.lock")
+
+
+@contextlib.contextmanager
+def _locked(path: str, dataset: str | os.PathLike[str]) -> Iterator[TextIO]:
+    while True:
+        with open(path, "a+", encoding="utf-8") as file:
+            _lock(file, dataset)
+            # Who held it before may have removed the file between the two lines above.
+            if os.path.exists(path) and os.path.samestat(os.stat(path), os.fstat(file.fileno())):
+                file.truncate(0)
+                yield file
+                return
+
+
+def _lock(file: TextIO, dataset: str | os.PathLike[str]) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        what = f"{os.fspath(dataset)} is being built already, {_holder(file)}"
+        raise BuildError(what) from None
+
+
+def _holder(file: TextIO) -> str:
+    """Says who holds a lock; for a moment the file does not tell yet."""
+    file.seek(0)
+    try:
+        told = json.loads(file.read())
+        return f"by process {told['pid']} of {told['host']} since {told['since']}"
+    except (ValueError, KeyError):
+        return "by another process, since this moment"
