@@ -14,7 +14,7 @@ from medical_images.errors import Problem, SpecError
 from medical_images.grouping import torn_groups, whole_groups
 from medical_images.join import Joined, check_rejects, join_images
 from medical_images.paths import absolute
-from medical_images.plan import Former, Plan, plan_records
+from medical_images.plan import NO_SPLITS, Former, Plan, plan_records
 from medical_images.rejects import refuse_foreign
 from medical_images.spec import CorpusSpec, LoadedSpec
 
@@ -169,7 +169,7 @@ def _former(loaded: LoadedSpec, data_dir: str | None, target: str | None) -> For
     if target is not None and former_folder(former, base=base, data_dir=data_dir) == target:
         what = "the dataset to extend is the one that is to be built"
         problem = Problem(where=where, what=what, remedy="give this one another `version:`")
-        raise SpecError([problem], headline="The splits cannot be made")
+        raise SpecError([problem], headline=NO_SPLITS)
     return Former(*read_former(former, base=base, data_dir=data_dir, where=where))
 
 

@@ -16,7 +16,7 @@ from medical_images.grouping import own_groups, torn_groups, whole_groups
 from medical_images.spec import CorpusSpec, leave_one_out_name
 from medical_images.strata import Strata
 
-_NO_SPLITS = "The splits cannot be made"
+NO_SPLITS = "The splits cannot be made"
 IntArray = npt.NDArray[np.int64]
 
 
@@ -248,7 +248,7 @@ def _in_order(
 
 
 def _splits_error(where: str, what: str, remedy: str = "") -> SpecError:
-    return SpecError([Problem(where=where, what=what, remedy=remedy)], headline=_NO_SPLITS)
+    return SpecError([Problem(where=where, what=what, remedy=remedy)], headline=NO_SPLITS)
 
 
 def _refuse_torn(records: pd.DataFrame, spec: CorpusSpec) -> None:
@@ -334,7 +334,7 @@ def _refuse_empty(
     if planned:
         problems += _empty_planned(planned, [splits[name] for name in shares], shares, spec)
     if problems:
-        raise SpecError(problems, headline=_NO_SPLITS)
+        raise SpecError(problems, headline=NO_SPLITS)
 
 
 def _empty_planned(

@@ -49,8 +49,7 @@ def _warnings_of_groups(
         )
     elif num_blank := int((records["group"] == "").sum()):
         yield f"{_several(num_blank, 'image')} without a group id, each a group of its own"
-    sizes = np.bincount(codes[: len(records)])
-    if not plan.shares or not len(sizes):
+    if not plan.shares or records.empty:
         return
     is_planned = np.repeat(
         [name in plan.shares for name in plan.splits], [len(r) for r in plan.splits.values()]
