@@ -1,4 +1,4 @@
-"""How fast a corpus is built: images per second, next to two ways of doing without this package.
+"""How fast a corpus is built: images per second, next to ways of doing without this package.
 
 The contenders write the same corpus (the phantom's JPEG files and tables), with the same features:
 
@@ -8,6 +8,13 @@ The contenders write the same corpus (the phantom's JPEG files and tables), with
          dealt to three splits at random, TFDS writes. No check of the tables, no stratification.
   loop   one process that reads each file and writes a `tf.train.Example` to one file, in the order
          of the table. No splits, no shuffling, no TFDS dataset: as little as can be done.
+
+and, if asked for by `--contenders`, writers of other formats, none of which makes splits:
+
+  webdataset  `ShardWriter`, tar files of 64 MB, one process.
+  litdata     `optimize`, chunks of 64 MB, a process for each core.
+  hf          `datasets`: `imagefolder` with metadata, bytes embedded, a process for each core.
+  tfds_beam   the plain builder written for Beam, on Beam's local FnApiRunner.
 
 How it is measured. In each round every contender runs once, in an order that turns by round, as a
 new process that writes to a new folder. The main figure is the time of the build alone: from the
@@ -21,6 +28,7 @@ second; pages that processes share are counted in each.
 
     python benchmarks/build.py
     python benchmarks/build.py --images 2000 --rounds 3 --file-format array_record --json build.json
+    python benchmarks/build.py --contenders ours,plain,loop,webdataset,litdata,hf,tfds_beam
 
 It needs the extra `bench`: pip install ".[bench]"
 """
@@ -29,8 +37,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
-import functools
 import importlib.metadata
 import json
 import os
@@ -38,172 +44,17 @@ import pathlib
 import platform
 import shutil
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import psutil
+from build_contenders import COUNT, PREPARE
 
-CONTENDERS = ("ours", "plain", "loop")
-CLASSES = ("nv", "mel", "bkl", "bcc", "akiec", "vasc", "df")
-SEXES = ("female", "male", "unknown")
-SITES = (
-    "abdomen", "back", "chest", "face", "foot", "hand", "lower extremity", "neck", "scalp",
-    "upper extremity", "unknown",
-)  # fmt: skip
 SAMPLE_SECONDS = 0.1
-
-# --- contenders: each imports what it needs and returns the build, to be timed --------------------
-
-
-def prepare_ours(job: dict[str, Any]) -> Callable[[], Any]:
-    import medical_images as mi
-
-    def build() -> Any:
-        config = mi.MedicalImagesConfig(
-            name="bench",
-            spec=os.path.join(job["corpus"], "corpus.yaml"),
-            engine="local",
-            num_workers=job["workers"],
-        )
-        builder = mi.Builder(config=config, data_dir=job["out"], file_format=job["file_format"])
-        builder.download_and_prepare()
-        return builder
-
-    return build
-
-
-def prepare_plain(job: dict[str, Any]) -> Callable[[], Any]:
-    import tensorflow as tf  # noqa: F401 - TFDS's writer would import it inside the timed part
-    import tensorflow_datasets as tfds
-
-    plain = make_plain_builder(pathlib.Path(job["corpus"]))
-    tfds.disable_progress_bar()
-
-    def build() -> Any:
-        builder = plain(data_dir=job["out"], file_format=job["file_format"])
-        builder.download_and_prepare()
-        return builder
-
-    return build
-
-
-def make_plain_builder(corpus: pathlib.Path) -> Any:
-    """Returns a builder class as the TFDS guide tells to write one."""
-    import numpy as np
-    import pandas as pd
-    import tensorflow_datasets as tfds
-
-    class Plain(tfds.core.GeneratorBasedBuilder):
-        """The phantom corpus."""
-
-        VERSION = tfds.core.Version("1.0.0")
-
-        def _info(self):
-            features = {
-                "image": tfds.features.Image(shape=(None, None, 3)),
-                "image_id": tfds.features.Text(),
-                "label": tfds.features.ClassLabel(names=CLASSES),
-                "age": tfds.features.Scalar(np.float32),
-                "sex": tfds.features.ClassLabel(names=SEXES),
-                "site": tfds.features.ClassLabel(names=SITES),
-                "note": tfds.features.Text(),
-            }
-            return tfds.core.DatasetInfo(
-                builder=self,
-                features=tfds.features.FeaturesDict(features),
-                supervised_keys=("image", "label"),
-            )
-
-        def _split_generators(self, dl_manager):
-            people = pd.read_csv(corpus / "patients.csv")
-            table = pd.read_csv(corpus / "metadata.csv").merge(people, on="patient_id")
-            table["note"] = table["note"].fillna("")
-            patients = people["patient_id"].sample(frac=1, random_state=0)
-            first, second = int(len(patients) * 0.8), int(len(patients) * 0.9)
-            split_patients = {
-                "train": patients[:first],
-                "validation": patients[first:second],
-                "test": patients[second:],
-            }
-            return {
-                name: self._generate_examples(table[table["patient_id"].isin(members)])
-                for name, members in split_patients.items()
-            }
-
-        def _generate_examples(self, table):
-            for row in table.itertuples():
-                yield (
-                    row.image_id,
-                    {
-                        "image": corpus / "images" / f"{row.image_id}.jpg",
-                        "image_id": row.image_id,
-                        "label": row.dx,
-                        "age": row.age,
-                        "sex": row.sex,
-                        "site": row.site,
-                        "note": row.note,
-                    },
-                )
-
-    return Plain
-
-
-def prepare_loop(job: dict[str, Any]) -> Callable[[], Any]:
-    import tensorflow as tf
-
-    path = os.path.join(job["out"], f"loop.{job['file_format']}")
-    if job["file_format"] == "array_record":
-        from array_record.python import array_record_module
-
-        make_writer = functools.partial(array_record_module.ArrayRecordWriter, path, "group_size:1")
-    else:
-        make_writer = functools.partial(tf.io.TFRecordWriter, path)
-
-    def build() -> int:
-        corpus = pathlib.Path(job["corpus"])
-        with (corpus / "patients.csv").open(newline="") as file:
-            sexes = {row["patient_id"]: row["sex"] for row in csv.DictReader(file)}
-        writer, num_examples = make_writer(), 0
-        with (corpus / "metadata.csv").open(newline="") as file:
-            for row in csv.DictReader(file):
-                image = (corpus / "images" / f"{row['image_id']}.jpg").read_bytes()
-                writer.write(serialise(tf, image, row, sexes[row["patient_id"]]))
-                num_examples += 1
-        writer.close()
-        return num_examples
-
-    return build
-
-
-def serialise(tf: Any, image: bytes, row: dict[str, str], sex: str) -> bytes:
-    """Returns one `tf.train.Example`, as the loop writes it."""
-
-    def text(value: bytes) -> Any:
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-
-    def integer(value: int) -> Any:
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-
-    age = tf.train.FloatList(value=[float(row["age"] or "nan")])
-    feature = {
-        "image": text(image),
-        "image_id": text(row["image_id"].encode()),
-        "label": integer(CLASSES.index(row["dx"])),
-        "age": tf.train.Feature(float_list=age),
-        "sex": integer(SEXES.index(sex)),
-        "site": integer(SITES.index(row["site"])),
-        "note": text(row["note"].encode()),
-    }
-    example = tf.train.Example(features=tf.train.Features(feature=feature))
-    return example.SerializeToString()
-
-
-PREPARE = {"ours": prepare_ours, "plain": prepare_plain, "loop": prepare_loop}
 
 
 def run_job(job: dict[str, Any]) -> None:
@@ -264,7 +115,7 @@ def run_contender(name: str, corpus: pathlib.Path, args: argparse.Namespace) -> 
         if process.returncode:
             sys.exit(f"{name} failed:\n{pathlib.Path(log).read_text()}")
         figures = json.loads(pathlib.Path(result).read_text())
-        counted = count_records(pathlib.Path(out), args.file_format)
+        counted = COUNT[name](pathlib.Path(out), args.file_format)
         if not counted == figures["examples"] == args.images:
             sys.exit(f"{name} wrote {counted} records and tells of {figures['examples']}")
     return {**figures, "wall_s": wall, "cpu_s": cpu, "peak_rss_bytes": peak}
@@ -274,26 +125,6 @@ def children_cpu_seconds() -> float:
     """Returns the processor time of all processes that this one, or its children, waited for."""
     times = psutil.Process().cpu_times()
     return times.children_user + times.children_system
-
-
-def count_records(folder: pathlib.Path, file_format: str) -> int:
-    """Counts the records in all files of a folder."""
-    paths = [path for path in folder.rglob(f"*.{file_format}*") if path.is_file()]
-    if file_format == "array_record":
-        from array_record.python import array_record_module
-
-        readers = [array_record_module.ArrayRecordReader(os.fspath(path)) for path in paths]
-        return sum(reader.num_records() for reader in readers)
-    return sum(1 for path in paths for _ in iter_record_sizes(path))
-
-
-def iter_record_sizes(path: pathlib.Path) -> Iterator[int]:
-    """Yields the size of each record of a TFRecord file, going from length to length."""
-    with path.open("rb") as file:
-        while head := file.read(12):  # length (8 bytes) and its checksum
-            (size,) = struct.unpack("<Q", head[:8])
-            file.seek(size + 4, os.SEEK_CUR)
-            yield size
 
 
 # --- the corpus ----------------------------------------------------------------------------------
@@ -335,22 +166,22 @@ def warm(corpus: pathlib.Path) -> int:
 # --- the report ----------------------------------------------------------------------------------
 
 
-def report(rounds: list[dict[str, Any]], num_images: int, num_bytes: int) -> str:
+def report(names: list[str], rounds: list[dict[str, Any]], num_images: int, num_bytes: int) -> str:
     head = (
-        f"{'':6}{'build, s':>22}{'images/s':>10}{'MB/s':>6}{'imports':>9}{'process, s':>16}"
+        f"{'':10}{'build, s':>22}{'images/s':>10}{'MB/s':>6}{'imports':>9}{'process, s':>16}"
         f"{'peak RSS':>10}{'time, ours = 1':>23}\n"
-        f"{'':6}{'median':>8}{'min':>7}{'max':>7}{'':16}{'s':>9}{'wall':>9}{'cpu':>7}{'MB':>10}"
+        f"{'':10}{'median':>8}{'min':>7}{'max':>7}{'':16}{'s':>9}{'wall':>9}{'cpu':>7}{'MB':>10}"
         f"{'median':>9}{'min':>7}{'max':>7}"
     )
     lines = [head]
-    for name in CONTENDERS:
+    for name in names:
         runs = [figures[name] for figures in rounds]
         times = [run["build_s"] for run in runs]
         ratios = [figures[name]["build_s"] / figures["ours"]["build_s"] for figures in rounds]
         middle = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
         peak = max(run["peak_rss_bytes"] for run in runs)
         lines.append(
-            f"{name:6}{middle['build_s']:8.2f}{min(times):7.2f}{max(times):7.2f}"
+            f"{name:10}{middle['build_s']:8.2f}{min(times):7.2f}{max(times):7.2f}"
             f"{num_images / middle['build_s']:10.0f}{num_bytes / 1e6 / middle['build_s']:6.0f}"
             f"{middle['import_s']:9.2f}{middle['wall_s']:9.2f}{middle['cpu_s']:7.2f}"
             f"{peak / 1e6:10.0f}"
@@ -393,6 +224,12 @@ def parse_args() -> argparse.Namespace:
         help="what all contenders write (tfrecord)",
     )
     parser.add_argument(
+        "--contenders",
+        type=lambda text: text.split(","),
+        default=["ours", "plain", "loop"],
+        help=f"of {','.join(PREPARE)} (ours,plain,loop); the last takes minutes",
+    )
+    parser.add_argument(
         "--data", help="folder to keep the corpus in, and to find it again (a temporary one)"
     )
     parser.add_argument("--json", help="file for the figures of every run")
@@ -400,6 +237,8 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.images < 1 or args.rounds < 1:
         parser.error("--images and --rounds are at least 1")
+    if "ours" not in args.contenders or not set(args.contenders) <= set(PREPARE):
+        parser.error(f"--contenders are ours and others of {', '.join(PREPARE)}")
     return args
 
 
@@ -415,12 +254,12 @@ def measure(args: argparse.Namespace) -> None:
         )
         rounds: list[dict[str, Any]] = []
         for number in range(args.rounds):
-            turn = number % len(CONTENDERS)
-            order = CONTENDERS[turn:] + CONTENDERS[:turn]
+            turn = number % len(args.contenders)
+            order = args.contenders[turn:] + args.contenders[:turn]
             rounds.append({name: run_contender(name, corpus, args) for name in order})
             told = ", ".join(f"{name} {rounds[-1][name]['build_s']:.2f} s" for name in order)
             print(f"round {number + 1}: {told}", flush=True)
-    print(report(rounds, args.images, num_bytes))
+    print(report(args.contenders, rounds, args.images, num_bytes))
     if args.json:
         figures = {"machine": about, "options": vars(args), "bytes": num_bytes, "rounds": rounds}
         pathlib.Path(args.json).write_text(json.dumps(figures, indent=1))

@@ -21,16 +21,13 @@ The table is the NIH's "Data_Entry_2017_v2020.csv", compressed with gzip. It nee
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
-import functools
 import gzip
 import io
 import json
 import os
 import pathlib
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -38,16 +35,11 @@ from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any
 
-import psutil
+from measuring import Clock, finish_job, run_job
 
 TABLE = "Data_Entry_2017_v2020.csv.gz"
 SPEC = pathlib.Path(__file__).resolve().parent.parent / "examples/specs/nih_chestxray14.yaml"
-SAMPLE_SECONDS = 0.05
 BATCH = 32
-PHASES = (
-    "reading tables", "listing images", "join", "comparing bytes", "planning", "certificate",
-    "writing", "other",
-)  # fmt: skip
 
 # --- the corpus ----------------------------------------------------------------------------------
 
@@ -106,41 +98,11 @@ def draw_images(folder: pathlib.Path, names: list[str], first: int, side: int) -
 # --- the build, in a process of its own ----------------------------------------------------------
 
 
-class Clock:
-    """Sums the seconds spent in wrapped functions, by phase."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    def wrap(self, phase: str, owner: Any, name: str) -> None:
-        """Replaces the function `name` of a module by one that is timed."""
-        inner = getattr(owner, name)
-
-        @functools.wraps(inner)
-        def timed(*args: Any, **kwargs: Any) -> Any:
-            begin = time.perf_counter()
-            try:
-                return inner(*args, **kwargs)
-            finally:
-                spent = time.perf_counter() - begin
-                self.seconds[phase] = self.seconds.get(phase, 0.0) + spent
-
-        setattr(owner, name, timed)
-
-
 def build(job: dict[str, Any]) -> dict[str, Any]:
     """Builds; returns the seconds of the phases, and what the certificate says."""
     import medical_images as mi
-    from medical_images import corpus, local_engine
 
-    clock = Clock()
-    clock.wrap("reading tables", corpus.tables, "read_rows")
-    clock.wrap("listing images", corpus.images, "list_images")
-    clock.wrap("join", corpus, "join_images")
-    clock.wrap("comparing bytes", corpus, "find_copies")
-    clock.wrap("planning", corpus, "plan_records")
-    clock.wrap("certificate", corpus.certification, "certify")
-    clock.wrap("writing", local_engine, "write_shards")
+    clock = Clock.of_builds()
     begin = time.perf_counter()
     config = mi.MedicalImagesConfig(
         spec=job["spec"], root=job["corpus"], engine="local", num_workers=job["workers"]
@@ -148,12 +110,11 @@ def build(job: dict[str, Any]) -> dict[str, Any]:
     builder = mi.Builder(config=config, data_dir=job["out"])
     builder.download_and_prepare()
     total = time.perf_counter() - begin
-    phases = {**clock.seconds, "other": total - sum(clock.seconds.values())}
     infos = builder.info.splits.values()
     return {
         "name": f"{builder.name}/{config.name}",
         "total_s": total,
-        "phases_s": {name: phases[name] for name in PHASES},
+        "phases_s": clock.phases(total),
         "examples": sum(info.num_examples for info in infos),
         "shards": sum(info.num_shards for info in infos),
         "rejects": dict(builder.info.metadata["rejects"]),
@@ -188,40 +149,6 @@ def load(job: dict[str, Any]) -> dict[str, Any]:
 
 
 JOBS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"build": build, "load": load}
-
-# --- measuring -----------------------------------------------------------------------------------
-
-
-def run_job(task: str, job: dict[str, Any], folder: pathlib.Path) -> dict[str, Any]:
-    """Runs one of `JOBS` in a new process; adds the peak memory of its processes, in bytes."""
-    result, log = folder / f"{task}.json", folder / f"{task}.log"
-    job = {**job, "task": task, "result": os.fspath(result)}
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-    command = [sys.executable, os.path.abspath(__file__), "--job", json.dumps(job)]
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file, env={**os.environ, **quiet})
-        peaks = watch(process)
-    if process.returncode:
-        sys.exit(f"{task} failed:\n{log.read_text()}")
-    main, *others = peaks
-    return {**json.loads(result.read_text()), "main_rss": main, "worker_rss": others}
-
-
-def watch(process: subprocess.Popen[bytes]) -> list[int]:
-    """Waits; returns the peak memory of the process, then of those below it, largest first."""
-    root = psutil.Process(process.pid)
-    peaks: dict[int, int] = {root.pid: 0}
-    while True:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=SAMPLE_SECONDS)
-            main = peaks.pop(root.pid)
-            return [main, *sorted(peaks.values(), reverse=True)]
-        with contextlib.suppress(psutil.Error):
-            for member in (root, *root.children(recursive=True)):
-                with contextlib.suppress(psutil.Error):
-                    rss = member.memory_info().rss
-                    peaks[member.pid] = max(peaks.get(member.pid, 0), rss)
-
 
 # --- the report ----------------------------------------------------------------------------------
 
@@ -311,9 +238,9 @@ def measure(args: argparse.Namespace) -> None:
             "out": os.fspath(folder),
             "workers": args.workers,
         }
-        built = run_job("build", job, folder)
+        built = run_job(__file__, "build", job, folder)
         print(report(built), flush=True)
-        loaded = run_job("load", {**job, "name": built["name"]}, folder)
+        loaded = run_job(__file__, "load", {**job, "name": built["name"]}, folder)
         told = ", ".join(f"{name} {shape}" for name, shape in loaded["features"].items())
         print(f"tfds.load('{built['name']}'), one batch: {told}")
         if args.json:
@@ -323,8 +250,7 @@ def measure(args: argparse.Namespace) -> None:
 def main() -> None:
     args = parse_args()
     if args.job:
-        job = json.loads(args.job)
-        pathlib.Path(job["result"]).write_text(json.dumps(JOBS[job["task"]](job)))
+        finish_job(json.loads(args.job), JOBS)
     else:
         measure(args)
 

@@ -27,6 +27,7 @@ from medical_images.line_slices import even_splits, folds, slices
 from medical_images.medical_images_dataset_builder import Builder, MedicalImagesConfig
 from medical_images.phantom import write_phantom
 from medical_images.spec import CorpusSpec, load_spec
+from medical_images.verification import verify
 
 if TYPE_CHECKING:
     from medical_images import transforms
@@ -45,6 +46,8 @@ __all__ = [
     # the certificate
     "Certificate",
     "certificate",
+    # the manifest
+    "verify",
     # slices and folds that no group straddles
     "even_splits",
     "folds",

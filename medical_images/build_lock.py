@@ -7,11 +7,13 @@ import datetime
 import fcntl
 import json
 import os
+import pathlib
 import socket
 from collections.abc import Iterator
 from typing import TextIO
 
 from medical_images.errors import BuildError
+from medical_images.paths import is_remote
 
 
 @contextlib.contextmanager
@@ -31,7 +33,9 @@ def build_lock(dataset: str | os.PathLike[str]) -> Iterator[None]:
     if path is None:
         yield
         return
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    folder = pathlib.Path(path).parent
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
     with _locked(path, dataset) as file:
         since = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         json.dump({"pid": os.getpid(), "host": socket.gethostname(), "since": since}, file)
@@ -40,6 +44,9 @@ def build_lock(dataset: str | os.PathLike[str]) -> Iterator[None]:
             yield
         finally:
             os.unlink(path)
+            with contextlib.suppress(OSError):  # they are not empty
+                for one in made:
+                    one.rmdir()
 
 
 def refuse_locked(dataset: str | os.PathLike[str]) -> None:
@@ -52,7 +59,7 @@ def refuse_locked(dataset: str | os.PathLike[str]) -> None:
 
 def _lock_path(dataset: str | os.PathLike[str]) -> str | None:
     folder, name = os.path.split(os.fspath(dataset))
-    return None if "://" in folder else os.path.join(folder, f".{name}.lock")
+    return None if is_remote(folder) else os.path.join(folder, f".{name}.lock")
 
 
 @contextlib.contextmanager

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -15,37 +11,49 @@ import numpy.typing as npt
 import pandas as pd
 
 from medical_images.errors import Problem, SpecError
-from medical_images.grouping import own_groups
-from medical_images.join import feature_column
 from medical_images.plan import Plan
 from medical_images.plan_warnings import warnings_of
+from medical_images.scheme import Scheme
 from medical_images.spec import CorpusSpec
-from medical_images.strata import label_of
+from medical_images.strata import IntArray, label_of
+from medical_images.tally import ClassCounts, Tally, count_classes
 
-IntArray = npt.NDArray[np.int64]
 
-
-def class_counts(plan: Plan, spec: CorpusSpec) -> dict[str, dict[str, dict[str, int]]]:
+def class_counts(plan: Plan, spec: CorpusSpec) -> dict[str, ClassCounts]:
     """Counts the classes of every class and labels feature.
 
     Returns:
       {split: {feature: {class: images}}}, with every declared class.
     """
-    result: dict[str, dict[str, dict[str, int]]] = {}
-    for split, records in plan.splits.items():
-        result[split] = {}
-        for name, classes in spec.classes.items():
-            counts = records[feature_column(name)].explode().value_counts()
-            result[split][name] = {value: int(counts.get(value, 0)) for value in classes}
-    return result
+    return {split: count_classes(records, spec) for split, records in plan.splits.items()}
 
 
-def certify(plan: Plan, spec: CorpusSpec, *, warnings: Sequence[str] = ()) -> dict[str, Any]:
-    """States how close the splits of a plan are to what the spec asks for.
+def certify(plan: Plan, *, warnings: Sequence[str] = ()) -> dict[str, Any]:
+    """States how close the splits of a plan are to what its spec asks for.
 
     Args:
       plan: The plan.
-      spec: What it was made for.
+      warnings: What was found before, to stand first.
+
+    Returns:
+      What `certificate_of` returns.
+    """
+    records = pd.concat(plan.splits.values(), ignore_index=True)
+    lengths = [len(part) for part in plan.splits.values()]
+    tally = Tally.of(records, np.repeat(np.arange(len(lengths)), lengths), plan.scheme)
+    known = plan.former.groups["key"].isin(records["key"]).sum() if plan.former else 0
+    return certificate_of(tally, plan.scheme, num_known=int(known), warnings=warnings)
+
+
+def certificate_of(
+    tally: Tally, scheme: Scheme, *, num_known: int = 0, warnings: Sequence[str] = ()
+) -> dict[str, Any]:
+    """States how close the splits of a plan are to what its spec asks for.
+
+    Args:
+      tally: Of all records.
+      scheme: What the plan was to meet.
+      num_known: How many groups of a former dataset are here.
       warnings: What was found before, to stand first.
 
     Returns:
@@ -70,46 +78,46 @@ def certify(plan: Plan, spec: CorpusSpec, *, warnings: Sequence[str] = ()) -> di
         warnings: what a reader should know, one sentence each.
         extended: {known, new, gone}: groups that were in the former dataset, that were not, and
           that are not here any more; None where none is extended.
-        plan_sha256: of which image is where; inputs_sha256: of all that the plan was made from.
+        plan_sha256: of which image is where on which line; inputs_sha256: of all that the plan was
+          made from.
     """
-    names = list(plan.splits)
-    strata = [("", ""), *plan.strata.names]
-    achieved = np.array([_counts(records, plan) for records in plan.splits.values()])
-    requested = _requested(achieved, names, plan.shares)
-    groups = {name: set(own_groups(records)) for name, records in plan.splits.items()}
+    spec, names, shares = scheme.spec, scheme.names, scheme.shares
+    strata = [("", ""), *scheme.strata.names]
+    achieved = tally.images
+    requested = _requested(achieved, names, shares)
     tables = {
-        stratum: _count_table(achieved[:, k], requested[:, k], names, plan.shares)
+        stratum: _count_table(achieved[:, k], requested[:, k], names, shares)
         for k, stratum in enumerate(strata)
     }
-    labels: dict[str, dict[str, Any]] = {feature: {} for feature, _ in plan.strata.names}
-    for feature, value in plan.strata.names:
+    labels: dict[str, dict[str, Any]] = {feature: {} for feature, _ in scheme.strata.names}
+    for feature, value in scheme.strata.names:
         labels[feature][value] = tables[feature, value]
     certificate = {
-        "method": spec.splits.method if plan.shares else "official",
+        "method": spec.splits.method if shares else "official",
         "seed": spec.seed,
         "splits": {
             name: {
-                "share": str(plan.shares[name]) if name in plan.shares else None,
+                "share": str(shares[name]) if name in shares else None,
                 "images": tables["", ""][name],
-                "groups": len(groups[name]),
-                "images_without_group": int((records["group"] == "").sum()) if spec.group else 0,
+                "groups": int(tally.groups[k]),
+                "images_without_group": int(tally.blank[k]) if spec.group else 0,
             }
-            for name, records in plan.splits.items()
+            for k, name in enumerate(names)
         },
         "labels": labels,
         "largest_deviation": (
-            _largest_deviation(achieved, requested, names, strata) if plan.shares else None
+            _largest_deviation(achieved, requested, names, strata) if shares else None
         ),
-        "rounding_floor": rounding_floor(requested[[n in plan.shares for n in names]]),
-        "group_overlap": sum(n > 1 for n in Counter(chain(*groups.values())).values()),
-        "copies": _copies(plan),
+        "rounding_floor": rounding_floor(requested[[n in shares for n in names]]),
+        "group_overlap": tally.num_overlapping,
+        "copies": _copies(tally.copies),
         "labels_absent": _absent(achieved, names, strata),
-        "folds": spec.splits.fold_names or (names if spec.splits.leave_one_out else []),
-        "extended": _extended(plan),
-        "plan_sha256": plan_digest(plan),
-        "inputs_sha256": inputs_digest(plan, spec),
+        "folds": spec.splits.fold_names or (list(names) if spec.splits.leave_one_out else []),
+        "extended": _extended(tally, scheme, num_known),
+        "plan_sha256": tally.places_digest,
+        "inputs_sha256": tally.inputs_digest(scheme),
     }
-    return certificate | {"warnings": [*warnings, *warnings_of(plan, spec, certificate)]}
+    return certificate | {"warnings": [*warnings, *warnings_of(tally, scheme, certificate)]}
 
 
 def check_tolerance(certificate: Mapping[str, Any], spec: CorpusSpec) -> None:
@@ -164,56 +172,14 @@ def rounding_floor(requested: npt.NDArray[np.float64]) -> float:
     return float(np.where(is_up, 1 - fractions, fractions).max())
 
 
-def plan_digest(plan: Plan) -> str:
-    """Returns a hash of which image stands where."""
-    digest = hashlib.sha256()
-    for name, records in plan.splits.items():
-        digest.update(json.dumps([name, records["path"].tolist()]).encode())
-    return digest.hexdigest()
-
-
-def inputs_digest(plan: Plan, spec: CorpusSpec) -> str:
-    """Returns a hash of all that a plan was made from.
-
-    It covers the records (names and sizes of files, groups, official splits, copies, features),
-    what the spec says of splits, strata, copies and the seed, and the dataset that was extended.
-    """
-    records = pd.concat(plan.splits.values(), ignore_index=True)
-    records = records.sort_values("path", ignore_index=True)
-    made_here = ("key", "whole", "position", "table", "line", "lines")
-    digest = hashlib.sha256()
-    digest.update(
-        spec.model_dump_json(include={"splits", "stratify", "duplicates", "seed"}).encode()
-    )
-    tables = [records[[name for name in records.columns if name not in made_here]]]
-    tables += [plan.former.groups.sort_values("key")] if plan.former else []
-    for table in tables:
-        for column in sorted(table.columns.astype(str)):
-            cells = table[column]
-            is_number = pd.api.types.is_numeric_dtype(cells)
-            digest.update(column.encode())
-            digest.update(cells.to_numpy().tobytes() if is_number else _text(cells.tolist()))
-    return digest.hexdigest()
-
-
-def _extended(plan: Plan) -> dict[str, int] | None:
-    if plan.former is None:
+def _extended(tally: Tally, scheme: Scheme, num_known: int) -> dict[str, int] | None:
+    if scheme.former is None:
         return None
-    keys = set(pd.concat([records["key"] for records in plan.splits.values()]))
-    before = set(plan.former.groups["key"])
     return {
-        "known": len(keys & before), "new": len(keys - before), "gone": len(before - keys),
-    }  # fmt: skip
-
-
-def _text(cells: list[Any]) -> bytes:
-    return json.dumps(cells, default=str).encode()
-
-
-def _counts(records: pd.DataFrame, plan: Plan) -> IntArray:
-    """int64 of shape (1 + strata,): all images, and those of each stratum."""
-    sums = plan.strata.matrix(records).sum(axis=0, dtype=np.int64)
-    return np.append(len(records), sums)
+        "known": num_known,
+        "new": tally.num_groups - num_known,
+        "gone": len(scheme.former.groups) - num_known,
+    }
 
 
 def _requested(
@@ -263,14 +229,7 @@ def _largest_deviation(
     }
 
 
-def _copies(plan: Plan) -> dict[str, int]:
-    columns = [
-        records[["copy"]].assign(split=name)
-        for name, records in plan.splits.items()
-        if "copy" in records
-    ]
-    copies = pd.concat(columns) if columns else pd.DataFrame({"copy": [], "split": []})
-    copies = copies[copies["copy"] != ""]
+def _copies(copies: pd.DataFrame) -> dict[str, int]:
     splits_of_set = copies.groupby("copy")["split"].nunique()
     return {
         "sets": len(splits_of_set),

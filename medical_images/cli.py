@@ -1,10 +1,11 @@
-"""The command line: `medical-images build`, `certificate` and `phantom`."""
+"""The command line: `medical-images build`, `certificate`, `verify` and `phantom`."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+from typing import Any
 
 import click
 import tqdm
@@ -84,20 +85,24 @@ def build(
     the exit status is then 2. An image that turns out unusable while it is written stops the build
     with exit status 1; a dataset built before is then kept.
     """
-    from medical_images.build_lock import refuse_locked
-    from medical_images.medical_images_dataset_builder import Builder, MedicalImagesConfig
-    from medical_images.overwriting import set_aside
+    import tensorflow_datasets as tfds
 
+    from medical_images.errors import Problem, SpecError
+    from medical_images.medical_images_dataset_builder import Builder, MedicalImagesConfig
+    from medical_images.remote import why_unreachable
+
+    if data_dir is not None and (found := why_unreachable(data_dir)):
+        raise SpecError([Problem(where=data_dir, what=found[0], remedy=found[1])])
     config = MedicalImagesConfig(name=name or "", spec=spec, root=root, num_workers=workers)
     builder = Builder(config=config, data_dir=data_dir)
     if builder.is_prepared() and not overwrite:
         builder.download_and_prepare()  # refuses a spec that has changed since
         click.echo(f"{builder.data_dir} is built already; --overwrite builds it anew")
         return
-    refuse_locked(builder.data_path)
-    with set_aside(builder.data_path):  # a builder that sees the old dataset keeps its format
-        builder = Builder(config=config, data_dir=data_dir, file_format=file_format)
-        builder.download_and_prepare()
+    # A builder that sees an older dataset has taken over its format.
+    builder.info.set_file_format(file_format, override=True, override_if_initialized=True)
+    mode = tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS  # which means to overwrite
+    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(download_mode=mode))
     click.echo(f"tfds.load('{builder.name}/{config.name}')  # from {builder.data_dir_root}")
 
 
@@ -110,24 +115,54 @@ def certificate(name: str, data_dir: str | None, as_json: bool) -> None:
 
     NAME is a config such as `mine` (of `medical_images/mine`), or the folder of a built dataset.
     """
-    import tensorflow_datasets as tfds
-
     from medical_images.dataset_certificate import certificate as certificate_of
 
     try:
-        if os.path.isdir(name):
-            builder = tfds.builder_from_directory(name)
-        else:
-            full = name if "/" in name else f"medical_images/{name}"
-            builder = tfds.builder(full, data_dir=data_dir)
-    except Exception as error:  # TFDS has an error of its own for each way not to find one
-        where = "" if os.path.isdir(name) else f" in {data_dir or 'the data folder of TFDS'}"
-        raise click.UsageError(f"there is no dataset '{name}'{where}") from error
-    try:
-        told = certificate_of(builder)
+        told = certificate_of(_built(name, data_dir))
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     click.echo(json.dumps(told, indent=1) if as_json else told)
+
+
+@cli.command()
+@click.argument("name")
+@click.option("--data-dir", type=click.Path(), help="Where TFDS datasets are; TFDS's default.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+def verify(name: str, data_dir: str | None, as_json: bool) -> None:
+    """Read all files of the dataset NAME and tell which are damaged or missing.
+
+    NAME is a config such as `mine` (of `medical_images/mine`), or the folder of a built dataset.
+    The exit status is 1 if anything is not as it was written.
+    """
+    from medical_images.verification import verify as verify_dataset
+
+    builder = _built(name, data_dir)
+    try:
+        problems = verify_dataset(builder, progress=not as_json)
+    except FileNotFoundError as error:
+        raise click.UsageError(str(error)) from None
+    num_examples = sum(split.num_examples for split in builder.info.splits.values())
+    if as_json:
+        click.echo(json.dumps({"examples": num_examples, "problems": problems}, indent=1))
+    elif problems:
+        click.echo("\n".join(problems), err=True)
+    else:
+        click.echo(f"{builder.data_dir}: {num_examples:,} examples, all as they were written")
+    sys.exit(1 if problems else 0)
+
+
+def _built(name: str, data_dir: str | None) -> Any:
+    """Returns the builder of a dataset named by its config, its full name or its folder."""
+    import tensorflow_datasets as tfds
+
+    try:
+        if os.path.isdir(name) or "://" in name:
+            return tfds.builder_from_directory(name)
+        full = name if "/" in name else f"medical_images/{name}"
+        return tfds.builder(full, data_dir=data_dir)
+    except Exception as error:  # TFDS has an error of its own for each way not to find one
+        where = "" if os.path.isdir(name) else f" in {data_dir or 'the data folder of TFDS'}"
+        raise click.UsageError(f"there is no dataset '{name}'{where}") from error
 
 
 def main() -> None:

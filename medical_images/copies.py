@@ -6,29 +6,33 @@ just as images of one patient do.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import hashlib
 import os
 import sys
-from collections.abc import Callable
-from concurrent import futures
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pandas as pd
 import tqdm
 from etils import epath
 
 from medical_images.join import Joined, feature_column
+from medical_images.read_ahead import map_files
 from medical_images.rejects import Outcome
+from medical_images.remote import storage_errors
 from medical_images.spec import CorpusSpec
 
 COPY = "copy"
+COPY_CODES = ("copy_conflict", "image_copy")  # of the log
 _BLOCK = 4096  # bytes of a sample; files begin alike (headers), so it is not taken from there
 _SMALL = 16 * _BLOCK  # files of up to as many bytes are read whole at once
-_NUM_THREADS, _CHUNK = 16, 128
+ReadAt = Callable[[int, int], bytes]
 
 
-def find_copies(root: str, records: pd.DataFrame) -> pd.Series[str]:
+def find_copies(root: str, records: pd.DataFrame, *, show_progress: bool = True) -> pd.Series[str]:
     """Finds images whose files have the same bytes.
 
     A file is opened only if another one has its size. Of larger files samples are compared first:
@@ -37,6 +41,7 @@ def find_copies(root: str, records: pd.DataFrame) -> pd.Series[str]:
     Args:
       root: The corpus root, local or remote.
       records: One line an image, with `path` and `num_bytes`.
+      show_progress: Whether a bar tells of work that takes long.
 
     Returns:
       For each record the digest of its bytes (BLAKE2b, 32 hexadecimal digits) where another record
@@ -45,9 +50,10 @@ def find_copies(root: str, records: pd.DataFrame) -> pd.Series[str]:
     """
     files = records[["path", "num_bytes"]]
     same_size = files[files["num_bytes"].duplicated(keep=False)]
-    alike = _alike(same_size, root, _sample)
+    alike = _alike(same_size, root, _sample, show_progress=show_progress)
     is_small = alike["num_bytes"] <= _SMALL
-    copies = [alike[is_small], _alike(alike[~is_small], root, _whole)]
+    large = _alike(alike[~is_small], root, _whole, show_progress=show_progress)
+    copies = [alike[is_small], large]
     digests = pd.concat(copies)["digest"]
     return digests.reindex(records.index, fill_value="").astype("str").rename(COPY)
 
@@ -114,50 +120,68 @@ def _disagreements(records: pd.DataFrame, spec: CorpusSpec) -> pd.Series[str]:
     return at_fault
 
 
-def _alike(files: pd.DataFrame, root: str, digest: Callable[[BinaryIO, int], str]) -> pd.DataFrame:
+def _alike(
+    files: pd.DataFrame,
+    root: str,
+    digest: Callable[[ReadAt, int], str],
+    *,
+    show_progress: bool,
+) -> pd.DataFrame:
     """Returns the files that share their size and their digest with another, with that digest."""
 
-    def digest_of(path: str, num_bytes: int) -> str | None:
+    def digest_of(file: tuple[str, int]) -> str | None:
+        path, num_bytes = file
         try:
-            with _open(os.path.join(root, path)) as file:
-                return digest(file, num_bytes)
-        except OSError:
+            with _open(os.path.join(root, path)) as read_at:
+                return digest(read_at, num_bytes)
+        except storage_errors():
             return None
 
-    def digests_of(begin: int) -> list[str | None]:
-        part = files.iloc[begin : begin + _CHUNK]
-        return [digest_of(*file) for file in zip(part["path"], part["num_bytes"], strict=True)]
-
+    items = list(zip(files["path"].tolist(), files["num_bytes"].tolist(), strict=True))
     found: list[str | None] = []
-    with _bar(len(files)) as bar, futures.ThreadPoolExecutor(_NUM_THREADS) as pool:
-        for digests in pool.map(digests_of, range(0, len(files), _CHUNK)):
-            found += digests
-            bar.update(len(digests))
+    with _bar(len(files), is_shown=show_progress) as bar:
+        for one in map_files(digest_of, items, is_remote="://" in root):
+            found.append(one)
+            bar.update()
     files = files.assign(digest=pd.Series(found, index=files.index, dtype="object"))
     files = files[files["digest"].notna()]
     return files[files.duplicated(["num_bytes", "digest"], keep=False)]
 
 
-def _open(path: str) -> BinaryIO:
-    return epath.Path(path).open("rb") if "://" in path else open(path, "rb")
+@contextlib.contextmanager
+def _open(path: str) -> Iterator[ReadAt]:
+    """Yields what reads so many bytes from a place of a file."""
+    if "://" in path:
+        with epath.Path(path).open("rb") as file:
+
+            def read_at(size: int, place: int) -> bytes:
+                file.seek(place)
+                return bytes(file.read(size))
+
+            yield read_at
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield functools.partial(os.pread, descriptor)
+    finally:
+        os.close(descriptor)
 
 
-def _sample(file: BinaryIO, num_bytes: int) -> str:
+def _sample(read_at: ReadAt, num_bytes: int) -> str:
     """Digests a small file whole, and of a larger one a block from the middle and from the end."""
     if num_bytes <= _SMALL:
-        return _hash(file.read()).hexdigest()
-    file.seek(num_bytes // 2)
-    middle = file.read(_BLOCK)
-    file.seek(num_bytes - _BLOCK)
-    return _hash(middle + file.read(_BLOCK)).hexdigest()
+        return _hash(read_at(num_bytes, 0)).hexdigest()
+    middle = read_at(_BLOCK, num_bytes // 2)
+    return _hash(middle + read_at(_BLOCK, num_bytes - _BLOCK)).hexdigest()
 
 
-def _whole(file: BinaryIO, num_bytes: int) -> str:
+def _whole(read_at: ReadAt, num_bytes: int) -> str:
     """Digests a file of any size, piece by piece."""
     del num_bytes
-    digest = _hash(b"")
-    while piece := file.read(1 << 20):
+    digest, place = _hash(b""), 0
+    while piece := read_at(1 << 20, place):
         digest.update(piece)
+        place += len(piece)
     return digest.hexdigest()
 
 
@@ -165,13 +189,14 @@ def _hash(data: bytes) -> hashlib.blake2b:
     return hashlib.blake2b(data, digest_size=16)
 
 
-def _bar(num_files: int) -> tqdm.tqdm[Any]:
+def _bar(num_files: int, *, is_shown: bool) -> tqdm.tqdm[Any]:
     """A progress bar of work that takes long."""
     is_terminal = sys.stderr.isatty()
     return tqdm.tqdm(
         total=num_files,
         unit=" images",
         desc="Comparing",
+        disable=not is_shown,
         delay=1 if is_terminal else 10,
         mininterval=0.2 if is_terminal else 10,
     )

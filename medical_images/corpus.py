@@ -2,68 +2,111 @@
 
 from __future__ import annotations
 
+import abc
+import contextlib
 import dataclasses
 import hashlib
 import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from medical_images import certification, images, tables
+import numpy as np
+import pandas as pd
+from etils import epath
+
+from medical_images import certification, images, manifest, tables
+from medical_images.acceptance import AcceptedCorpus, accept, own_files
 from medical_images.copies import apply_copies, find_copies
 from medical_images.dataset_index import former_folder, read_former
 from medical_images.errors import Problem, SpecError
-from medical_images.grouping import torn_groups, whole_groups
-from medical_images.join import Joined, check_rejects, join_images
-from medical_images.paths import absolute
-from medical_images.plan import NO_SPLITS, Former, Plan, plan_records
-from medical_images.rejects import refuse_foreign
+from medical_images.join import join_images
+from medical_images.manifest import Listing
+from medical_images.plan import Plan, plan_surveyed, survey_records
+from medical_images.scheme import NO_SPLITS, Former
+from medical_images.shards import estimate_sizes
 from medical_images.spec import CorpusSpec, LoadedSpec
+from medical_images.tally import ClassCounts
+
+Shard = tuple[pd.DataFrame | str, int]  # records, or the file that holds them, and their number
+BoundsOf = Callable[[np.ndarray], Sequence[tuple[int, int]]]
 
 
-@dataclasses.dataclass(frozen=True)
-class PlannedCorpus:
-    """A corpus that was read, joined, accepted and planned.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CutCorpus:
+    """Splits cut to shards.
 
     Attributes:
-      loaded: Its spec.
-      joined: Records and the log of rejects.
-      plan: Splits and order.
-      certificate: What the plan achieves.
-      rejects_path: Where the rejects are listed; None if there are none.
+      shards: {split: its shards}.
+      class_counts: {split: {feature: {class: images}}} of these.
     """
 
-    loaded: LoadedSpec
-    joined: Joined
-    plan: Plan
-    certificate: dict[str, Any]
-    rejects_path: str | None
+    shards: Mapping[str, Sequence[Shard]]
+    class_counts: Mapping[str, ClassCounts]
 
-    def metadata(self, plan: Plan) -> dict[str, Any]:
+    @property
+    def num_records(self) -> dict[str, int]:
+        """{split: its records}."""
+        return {name: sum(number for _, number in part) for name, part in self.shards.items()}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlannedCorpus(abc.ABC):
+    """A corpus that was read, accepted and planned.
+
+    Attributes:
+      accepted: What it holds.
+      certificate: What the plan achieves.
+    """
+
+    accepted: AcceptedCorpus
+    certificate: dict[str, Any]
+
+    @property
+    @abc.abstractmethod
+    def num_records(self) -> dict[str, int]:
+        """{split: its records}."""
+
+    @abc.abstractmethod
+    def cut(self, bounds_of: BoundsOf, *, max_records: int | None = None) -> CutCorpus:
+        """Cuts every split to shards.
+
+        Args:
+          bounds_of: Returns (begin, end) of each shard of a split, from the sizes of its records.
+          max_records: Of each split, the first records are taken; all by default.
+        """
+
+    def is_whole(self, cut: CutCorpus) -> bool:
+        """Tells whether all records were taken."""
+        return cut.num_records == self.num_records
+
+    def metadata(self, cut: CutCorpus) -> dict[str, Any]:
         """Returns what the dataset says of itself: class counts, certificate, rejects."""
-        spec = self.loaded.spec
         certificate = self.certificate
-        if plan.num_records < self.plan.num_records:
-            cut = (
-                f"the dataset was cut to {plan.num_records:,} of {self.plan.num_records:,} images;"
-                " this certificate is of all of them"
+        if not self.is_whole(cut):
+            few, all_ = (sum(numbers.values()) for numbers in (cut.num_records, self.num_records))
+            what = (
+                f"the dataset was cut to {few:,} of {all_:,} images; this certificate is of all of"
+                " them"
             )
-            certificate = certificate | {"warnings": [cut, *certificate["warnings"]]}
+            certificate = certificate | {"warnings": [what, *certificate["warnings"]]}
         return {
-            "spec_sha256": spec_digest(spec),
-            "class_counts": certification.class_counts(plan, spec),
+            "spec_sha256": spec_digest(self.accepted.loaded.spec),
+            "class_counts": dict(cut.class_counts),
             "certificate": certificate,
-            "rejects": self.joined.log.counts(),
-            "rows": self.joined.num_rows,
-            "image_files": self.joined.num_files,
+            "rejects": self.accepted.log.counts(),
+            "rows": self.accepted.num_rows,
+            "image_files": self.accepted.num_files,
         }
 
     def summary(self) -> str:
         """Says in a few lines what was found."""
-        splits = ", ".join(f"{name} {len(r):,}" for name, r in self.plan.splits.items())
+        read = self.accepted
+        splits = ", ".join(f"{name} {number:,}" for name, number in self.num_records.items())
         lines = [
-            f"{self.joined.num_rows:,} rows and {self.joined.num_files:,} image files:"
-            f" {self.plan.num_records:,} images to write ({splits})"
+            f"{read.num_rows:,} rows and {read.num_files:,} image files:"
+            f" {sum(self.num_records.values()):,} images to write ({splits})"
         ]
-        for outcome, codes in self.joined.log.counts().items():
+        for outcome, codes in read.log.counts().items():
             listed = ", ".join(f"{count:,} {code}" for code, count in codes.items())
             lines.append(f"{outcome}: {listed}")
         lines += [f"warning: {warning}" for warning in self.certificate["warnings"]]
@@ -73,9 +116,38 @@ class PlannedCorpus:
                 f"splits are within {worst['images']:.2f} images of their shares; rounding alone"
                 f" leaves {floor:.2f}"
             )
-        if self.rejects_path:
-            lines.append(f"listed in {self.rejects_path} (personal data, readable by you only)")
+        if read.rejects_path:
+            lines.append(f"listed in {read.rejects_path} (personal data, readable by you only)")
         return "\n".join(lines)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CorpusInMemory(PlannedCorpus):
+    """A corpus whose records are in memory.
+
+    Attributes:
+      plan: Splits and order.
+    """
+
+    plan: Plan
+
+    @property
+    def num_records(self) -> dict[str, int]:
+        """{split: its records}."""
+        return {name: len(records) for name, records in self.plan.splits.items()}
+
+    def cut(self, bounds_of: BoundsOf, *, max_records: int | None = None) -> CutCorpus:
+        """Cuts every split to shards."""
+        spec = self.accepted.loaded.spec
+        plan = self.plan.first(max_records)
+        shards = {
+            name: [
+                (records.iloc[begin:end], end - begin)
+                for begin, end in bounds_of(estimate_sizes(records, spec))
+            ]
+            for name, records in plan.splits.items()
+        }
+        return CutCorpus(shards=shards, class_counts=certification.class_counts(plan, spec))
 
 
 def spec_digest(spec: CorpusSpec) -> str:
@@ -85,7 +157,7 @@ def spec_digest(spec: CorpusSpec) -> str:
 
 def plan_corpus(
     loaded: LoadedSpec, *, data_dir: str | None = None, target: str | None = None
-) -> PlannedCorpus:
+) -> CorpusInMemory:
     """Reads tables and lists images, joins them, and plans splits and order.
 
     Image files are opened only where two have the same number of bytes, and so may be copies.
@@ -101,65 +173,75 @@ def plan_corpus(
     spec, root = loaded.spec, loaded.root
     rows = tables.read_rows(spec, root=root, source=loaded.source) if spec.tables else None
     lists = tables.read_lists(spec, root=root, source=loaded.source)
-    files = images.list_images(
-        root,
-        spec.images.templates,
-        exclude={table.path for table in spec.tables} | _own_files(loaded),
-        pixel_sizes=spec.boxes is not None,
-    )
-    try:
+    files = _list_images(loaded, pixel_sizes=spec.boxes is not None)
+    with places_of(loaded):
         joined = join_images(rows, files, spec, lists)
-    except SpecError as error:
-        raise _with_places(error, loaded, None) from None
     joined = apply_copies(joined, find_copies(root, joined.records), spec)
-    joined = _note_leaks(joined, spec)
-    rejects_path = _write_rejects(joined, loaded)
-    check_rejects(joined, spec, epilog=_where_listed(rejects_path))
-    former = _former(loaded, data_dir, target)
-    try:
-        plan = plan_records(joined.records, spec, former)
-        certificate = certification.certify(plan, spec, warnings=_warnings_of_lists(joined, spec))
-        certification.check_tolerance(certificate, spec)
-    except SpecError as error:
-        raise _with_places(error, loaded, rejects_path) from None
-    return PlannedCorpus(loaded, joined, plan, certificate, rejects_path)
-
-
-def _with_places(error: SpecError, loaded: LoadedSpec, rejects_path: str | None) -> SpecError:
-    """Adds the places in the spec's file, which planning does not know, and where to look."""
-    keys = [tuple(problem.where.split(".")) for problem in error.problems]
-    problems = [
-        dataclasses.replace(problem, where=loaded.source.where(key))
-        if key[0] in CorpusSpec.model_fields
-        else problem
-        for key, problem in zip(keys, error.problems, strict=True)
-    ]
-    listed = f"What was found is listed in {rejects_path} (personal data)" if rejects_path else ""
-    return SpecError(problems, headline=error.headline, epilog=error.epilog or listed)
-
-
-def _note_leaks(joined: Joined, spec: CorpusSpec) -> Joined:
-    """Lists the images of groups that stand in two official splits, whether allowed or not."""
-    whole = whole_groups(joined.records, join_copies=spec.duplicates == "group")
-    torn = torn_groups(joined.records.assign(whole=whole))
-    log = joined.log.adding(
-        outcome="noted",
-        code="group_in_two_splits",
-        kind="row",
-        entries=torn[["table", "line", "path"]].assign(value=torn["split"]),
+    surveyed = survey_records(joined.records, spec)
+    accepted = accept(
+        loaded,
+        log=joined.log,
+        torn=surveyed.facts.torn,
+        num_records=len(joined.records),
+        num_rows=joined.num_rows,
+        num_files=joined.num_files,
+        num_unmatched_lines=joined.num_unmatched_lines,
+        inputs=manifest.inputs_of(Listing.of(files), root=root, tables=table_paths(spec)),
     )
-    return dataclasses.replace(joined, log=log)
+    former = read_former_of(loaded, data_dir, target)
+    with places_of(loaded, accepted.rejects_path):
+        plan = plan_surveyed(surveyed, former)
+        certificate = certification.certify(plan, warnings=accepted.warnings)
+        certification.check_tolerance(certificate, spec)
+    return CorpusInMemory(accepted=accepted, certificate=certificate, plan=plan)
 
 
-def _warnings_of_lists(joined: Joined, spec: CorpusSpec) -> list[str]:
-    number = joined.num_unmatched_lines
-    if not number:
-        return []
-    lists = ", ".join(spec.splits.files)
-    return [f"{number:,} lines of the lists of {lists} name no image that is written"]
+def inputs_now(loaded: LoadedSpec) -> dict[str, Any]:
+    """Tells of the inputs as they are now, to be held against a manifest.
+
+    Raises:
+      CorpusError: A table or a folder is not there.
+    """
+    tables = table_paths(loaded.spec)
+    lost = [name for name in tables if not (epath.Path(loaded.root) / name).exists()]
+    if lost:
+        raise SpecError([Problem(where=name, what="there is no such file") for name in lost])
+    listing = Listing.of(_list_images(loaded))
+    return manifest.inputs_of(listing, root=loaded.root, tables=tables)
 
 
-def _former(loaded: LoadedSpec, data_dir: str | None, target: str | None) -> Former | None:
+def table_paths(spec: CorpusSpec) -> list[str]:
+    """Returns the paths of tables and of lists of official splits."""
+    return [*(table.path for table in spec.tables), *spec.splits.files.values()]
+
+
+def _list_images(loaded: LoadedSpec, *, pixel_sizes: bool = False) -> pd.DataFrame:
+    return images.list_images(
+        loaded.root,
+        loaded.spec.images.templates,
+        exclude={table.path for table in loaded.spec.tables} | own_files(loaded),
+        pixel_sizes=pixel_sizes,
+    )
+
+
+@contextlib.contextmanager
+def places_of(loaded: LoadedSpec, rejects_path: str | None = None) -> Iterator[None]:
+    """Adds places in the spec's file to errors of planning, which does not know them."""
+    try:
+        yield
+    except SpecError as error:
+        keys = [tuple(problem.where.split(".")) for problem in error.problems]
+        problems = [
+            dataclasses.replace(problem, where=loaded.source.where(key))
+            if key[0] in CorpusSpec.model_fields
+            else problem
+            for key, problem in zip(keys, error.problems, strict=True)
+        ]
+        told = f"What was found is listed in {rejects_path} (personal data)" if rejects_path else ""
+        raise SpecError(problems, headline=error.headline, epilog=error.epilog or told) from None
+
+
+def read_former_of(loaded: LoadedSpec, data_dir: str | None, target: str | None) -> Former | None:
     """Reads the dataset that is to be extended, if one is."""
     former = loaded.spec.splits.extend
     if former is None:
@@ -171,60 +253,3 @@ def _former(loaded: LoadedSpec, data_dir: str | None, target: str | None) -> For
         problem = Problem(where=where, what=what, remedy="give this one another `version:`")
         raise SpecError([problem], headline=NO_SPLITS)
     return Former(*read_former(former, base=base, data_dir=data_dir, where=where))
-
-
-def _where_listed(rejects_path: str | None) -> str:
-    if rejects_path is None:
-        return "No list of them could be written; name a file for it: `rejects: {file: ...}`"
-    return f"All of them are listed in {rejects_path} (personal data, readable by you only)"
-
-
-def _own_files(loaded: LoadedSpec) -> set[str]:
-    """Returns the spec and the list of rejects as paths relative to the root."""
-    if loaded.path is None or "://" in loaded.root + loaded.path:
-        return set()
-    own = [loaded.path, *_reject_paths(loaded)]
-    return {os.path.relpath(path, loaded.root) for path in own}
-
-
-def _write_rejects(joined: Joined, loaded: LoadedSpec) -> str | None:
-    """Lists rejects beside the spec, or in the user's state folder where that is read-only.
-
-    Returns:
-      Where they are listed; None if there are none, or if no place can be written.
-    """
-    paths = _reject_paths(loaded)
-    if loaded.spec.rejects.file is not None:
-        _refuse_foreign_rejects(paths[0], loaded)
-    for path in paths:
-        try:
-            if joined.log.entries.empty:
-                refuse_foreign(path)
-                if os.path.isfile(path):
-                    os.remove(path)  # of an earlier build; it would no longer be true
-                continue
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            joined.log.write(path)
-        except OSError:
-            continue
-        return path
-    return None
-
-
-def _refuse_foreign_rejects(path: str, loaded: LoadedSpec) -> None:
-    try:
-        refuse_foreign(path)
-    except OSError as error:
-        where = loaded.source.where(("rejects", "file"))
-        raise SpecError([Problem(where=where, what=str(error))]) from None
-
-
-def _reject_paths(loaded: LoadedSpec) -> list[str]:
-    name = f"{loaded.spec.name}.rejects.csv"
-    named = loaded.spec.rejects.file
-    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    fallback = os.path.join(state, "medical_images", name)
-    if loaded.path is None or "://" in loaded.path:
-        return [absolute(named) if named else fallback]
-    beside = os.path.join(os.path.dirname(loaded.path), os.path.expanduser(named or name))
-    return [beside] if named else [beside, fallback]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,8 @@ import pyarrow.parquet as pq
 from etils import epath
 
 from medical_images.errors import Problem, SpecError, nearest
+from medical_images.paths import joined
+from medical_images.remote import open_to_read
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -27,54 +29,7 @@ if TYPE_CHECKING:
 FOLDER = "index"
 GROUP, KEY, POSITION, SPLIT = "_group", "_key", "_position", "_split"
 _NO_FORMER = "The dataset to extend cannot be read"
-_OURS = b"medical_images"  # the key of the metadata of the Parquet schema that is this package's
-
-
-def write_index(
-    records: pd.DataFrame,
-    *,
-    features: Mapping[str, list[str] | None],
-    path: str | os.PathLike[str],
-    seed: int,
-    group: Sequence[str] = (),
-    is_whole: bool = True,
-) -> None:
-    """Writes the index of one split.
-
-    Args:
-      records: The records in written order; beside the features `group`, `key` (uint64, the keyed
-        hash of the record's own group, also where that is blank) and `position`.
-      features: {feature: its classes, or None where it has none}.
-      path: The Parquet file; its folder is made.
-      seed: The seed that the keys were made with.
-      group: The columns that told the groups.
-      is_whole: Whether the dataset holds all images of its corpus; a part cannot be extended.
-    """
-    columns: dict[str, Any] = {}
-    for name, classes in features.items():
-        values = records[f"feature_{name}"]
-        if classes is not None and values.dtype == "str":
-            values = pd.Series(pd.Categorical(values, categories=classes))
-        elif values.dtype == "object":
-            values = values.map(_plain)
-        columns[name] = values.reset_index(drop=True)
-    for name, column in ((GROUP, "group"), (KEY, "key"), (POSITION, "position")):
-        columns[name] = records[column].reset_index(drop=True)
-    table = pa.Table.from_pandas(pd.DataFrame(columns), preserve_index=False)
-    told = {"seed": seed, "group": list(group), "is_whole": is_whole}
-    ours = {_OURS: json.dumps(told).encode()}
-    table = table.replace_schema_metadata({**table.schema.metadata, **ours})
-    target = epath.Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("wb") as file:
-        pq.write_table(table, file, compression="zstd")
-
-
-def _plain(value: tuple[Any, ...]) -> list[Any]:
-    if value and isinstance(value[0], tuple):
-        names = ("xmin", "ymin", "xmax", "ymax", "label")
-        return [dict(zip(names, box, strict=True)) for box in value]
-    return list(value)
+OURS = b"medical_images"  # the key of the metadata of the Parquet schema that is this package's
 
 
 def index(builder: str | tfds.core.DatasetBuilder, split: str | None = None) -> pd.DataFrame:
@@ -251,7 +206,7 @@ def read_former(
     for file in files:
         try:
             table = _read_parquet(file, [KEY, POSITION])
-            told = json.loads((table.schema.metadata or {})[_OURS])
+            told = json.loads((table.schema.metadata or {})[OURS])
         except (KeyError, ValueError):  # Arrow's error of what is not Parquet is a ValueError
             what = f"'{former}' has no index of keys; an earlier version of this package built it"
             problem = Problem(where=where, what=what, remedy="build it again")
@@ -281,10 +236,7 @@ def former_folder(former: str, *, base: str = ".", data_dir: str | None = None) 
     """
     if data_dir is not None and re.fullmatch(r"\w+/[\w.-]+:\d+\.\d+\.\d+", former):
         return os.path.join(data_dir, former.replace(":", "/"))
-    if "://" in former:
-        return former.rstrip("/").removesuffix(f"/{FOLDER}")
-    path = os.path.normpath(os.path.join(base, os.path.expanduser(former)))
-    return path.removesuffix(f"{os.sep}{FOLDER}")
+    return joined(base, former).removesuffix(f"/{FOLDER}")
 
 
 def _former_index(former: str, base: str, data_dir: str | None) -> epath.Path | None:
@@ -317,7 +269,7 @@ def _read(
 
 def _read_parquet(path: epath.Path, columns: list[str] | None = None) -> pa.Table:
     """Reads a Parquet file; KeyError for a column that it does not have."""
-    with path.open("rb") as opened:
+    with open_to_read(path) as opened:
         file = pq.ParquetFile(opened)
         for column in columns or ():
             if column not in file.schema_arrow.names:

@@ -72,7 +72,11 @@ class RejectedError(CorpusError):
 
 
 class BuildError(RuntimeError):
-    """What was written is not what was planned; the build stops and leaves nothing behind."""
+    """The dataset could not be written, or is not what was planned; the build stops."""
+
+
+class ImageError(BuildError):
+    """An image cannot be used, whoever tries it again."""
 
 
 def _message(problems: Sequence[Problem], headline: str, epilog: str) -> str:

@@ -2,8 +2,8 @@
 
 An Example is a map {feature: list of values}. In protocol buffers' wire format a map is a sequence
 of entries, so an Example is the entries of its features one after the other, and each of these can
-be made alone. All but the image's are made by TFDS's own serialiser, and entries of equal values
-only once; the image's is a few bytes put before the file's own.
+be made alone. Those of the image and of texts are a few bytes put before their own; all others are
+made by TFDS's own serialiser, and those of equal values only once.
 """
 
 from __future__ import annotations
@@ -44,12 +44,14 @@ class ExampleEncoder:
           num_image_bytes: The size of the image file.
         """
         entries = b"".join(make(example[name]) for name, make in self._entries.items())
-        last = _image_entry(num_image_bytes)
+        last = _entry_head(IMAGE_FEATURE, num_image_bytes)
         size = len(entries) + len(last) + num_image_bytes
         return _FIELD_1 + _varint(size) + entries + last
 
 
 def _entry_maker(name: str, connector: tfds.features.FeatureConnector) -> Callable[[Any], bytes]:
+    if isinstance(connector, tfds.features.Text):
+        return lambda text: _text_entry(name, text.encode())
     features = tfds.features.FeaturesDict({name: connector})
     serializer = example_serializer.ExampleSerializer(features.get_serialized_info())
 
@@ -62,15 +64,19 @@ def _entry_maker(name: str, connector: tfds.features.FeatureConnector) -> Callab
     return lambda value: make(value) if isinstance(value, dict) else remembering(value)
 
 
-@functools.lru_cache(1 << 14)
-def _image_entry(num_image_bytes: int) -> bytes:
-    """Returns the map entry of the image up to its bytes."""
-    value = _FIELD_1 + _varint(num_image_bytes)  # of the list
-    feature = _FIELD_1 + _varint(len(value) + num_image_bytes) + value
-    name = IMAGE_FEATURE.encode()
-    key = _FIELD_1 + _varint(len(name)) + name
-    entry = key + _FIELD_2 + _varint(len(feature) + num_image_bytes) + feature
-    return _FIELD_1 + _varint(len(entry) + num_image_bytes) + entry
+def _text_entry(name: str, text: bytes) -> bytes:
+    return _entry_head(name, len(text)) + text
+
+
+@functools.lru_cache(1 << 16)
+def _entry_head(name: str, num_bytes: int) -> bytes:
+    """Returns the map entry of a feature of one string of bytes, up to these."""
+    value = _FIELD_1 + _varint(num_bytes)  # of the list
+    feature = _FIELD_1 + _varint(len(value) + num_bytes) + value
+    encoded = name.encode()
+    key = _FIELD_1 + _varint(len(encoded)) + encoded
+    entry = key + _FIELD_2 + _varint(len(feature) + num_bytes) + feature
+    return _FIELD_1 + _varint(len(entry) + num_bytes) + entry
 
 
 def _varint(number: int) -> bytes:

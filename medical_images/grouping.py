@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -32,9 +34,31 @@ def whole_groups(records: pd.DataFrame, *, join_copies: bool) -> pd.Series[str]:
       ['a', 'a', 'c']
     """
     groups = own_groups(records)
-    if not join_copies or "copy" not in records or (records["copy"] == "").all():
-        return groups
-    is_copy = (records["copy"] != "").to_numpy()
+    return join_groups(groups, joined_groups(copy_links(records))) if join_copies else groups
+
+
+def copy_links(records: pd.DataFrame) -> pd.DataFrame:
+    """Returns the records that are copies of another: `copy`, and `group`, their own group."""
+    if "copy" not in records:
+        return pd.DataFrame({"copy": [], "group": []}, dtype="str")
+    copies = records[records["copy"] != ""]
+    links = pd.DataFrame({"copy": copies["copy"], "group": own_groups(copies)})
+    return links.drop_duplicates(ignore_index=True)
+
+
+def joined_groups(links: pd.DataFrame) -> dict[str, str]:
+    """Returns what is joined by copies.
+
+    Args:
+      links: Of all records, what `copy_links` returns.
+
+    Returns:
+      {group: the least of those that it is joined with} of each group that is joined with another.
+
+    Example:
+      >>> joined_groups(pd.DataFrame({'copy': ['x', 'x', 'y'], 'group': ['b', 'a', 'c']}))
+      {'b': 'a', 'a': 'a'}
+    """
     parents: dict[str, str] = {}
 
     def root_of(group: str) -> str:
@@ -44,10 +68,17 @@ def whole_groups(records: pd.DataFrame, *, join_copies: bool) -> pd.Series[str]:
         return group
 
     first_with: dict[str, str] = {}
-    for copy, group in zip(records["copy"][is_copy], groups[is_copy], strict=True):
+    for copy, group in zip(links["copy"], links["group"], strict=True):
         one, other = root_of(first_with.setdefault(copy, group)), root_of(group)
         parents[max(one, other)] = min(one, other)
-    return groups.map({group: root_of(group) for group in parents}).fillna(groups)
+    whole_of = {group: root_of(group) for group in parents}
+    joining = {whole for group, whole in whole_of.items() if group != whole}
+    return {group: whole for group, whole in whole_of.items() if whole in joining}
+
+
+def join_groups(groups: pd.Series[str], joined: Mapping[str, str]) -> pd.Series[str]:
+    """Returns what must stay together of each record's own group, as `joined_groups` tells."""
+    return groups.map(joined).fillna(groups).astype("str") if joined else groups
 
 
 def torn_groups(records: pd.DataFrame) -> pd.DataFrame:

@@ -16,6 +16,8 @@ from etils import epath
 from PIL import Image, UnidentifiedImageError
 
 from medical_images.errors import Problem, SpecError
+from medical_images.paths import is_remote
+from medical_images.remote import files_below, list_folder, open_to_read, storage_errors
 from medical_images.template import PathTemplate
 
 
@@ -59,6 +61,21 @@ def list_images(
     Raises:
       SpecError: A folder that a template names does not exist.
     """
+    folders = outermost_folders(root, templates)
+    found = [file for folder in folders for file in walk(root, folder)]
+    frame = frame_of_files(found, templates, exclude=exclude)
+    frame = frame.sort_values("path", ignore_index=True)
+    if pixel_sizes:
+        return frame.assign(**pixel_sizes_of(root, frame))
+    return frame
+
+
+def outermost_folders(root: str, templates: Sequence[PathTemplate]) -> list[str]:
+    """Returns the folders that hold all files the templates can name, none inside another.
+
+    Raises:
+      SpecError: One of them does not exist, or leaves the root.
+    """
     folders = _outermost({template.folder for template in templates})
     base = epath.Path(root)
     problems = [
@@ -77,8 +94,14 @@ def list_images(
     ]
     if problems:
         raise SpecError(problems, headline="The images cannot be listed")
-    found = (file for folder in folders for file in _walk(base, folder))
-    files = [file for file in found if file.path not in exclude]
+    return folders
+
+
+def frame_of_files(
+    files: Sequence[ImageFile], templates: Sequence[PathTemplate], *, exclude: Collection[str] = ()
+) -> pd.DataFrame:
+    """Returns the files that templates can name, as `list_images` does, but in the order given."""
+    files = [file for file in files if file.path not in exclude]
     frame = pd.DataFrame(
         {
             "path": pd.Series([file.path for file in files], dtype="object"),
@@ -94,13 +117,15 @@ def list_images(
             dtype="object",
         )
     named = functools.reduce(operator.or_, [frame[name].map(bool) for name in keys])
-    frame = frame[named.astype(bool)].sort_values("path", ignore_index=True)
-    if pixel_sizes:
-        inside = ~frame["escapes"].to_numpy()  # what lies outside the root is never opened
-        sizes = np.zeros((len(frame), 2), dtype=np.int64)
-        sizes[inside] = read_pixel_sizes(root, frame["path"][inside])
-        frame["width"], frame["height"] = sizes[:, 0], sizes[:, 1]
-    return frame
+    return frame[named.astype(bool)]
+
+
+def pixel_sizes_of(root: str, files: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Returns `width` and `height` of files, read from their headers (0 where that fails)."""
+    inside = ~files["escapes"].to_numpy(dtype=bool)  # what lies outside is never opened
+    sizes = np.zeros((len(files), 2), dtype=np.int64)
+    sizes[inside] = read_pixel_sizes(root, files["path"][inside])
+    return {"width": sizes[:, 0], "height": sizes[:, 1]}
 
 
 def read_pixel_sizes(root: str, paths: Iterable[str]) -> np.ndarray:
@@ -117,9 +142,9 @@ def read_pixel_sizes(root: str, paths: Iterable[str]) -> np.ndarray:
 
     def read(path: str) -> tuple[int, int]:
         try:
-            with (base / path).open("rb") as file, Image.open(file) as image:
+            with open_to_read(base / path) as file, Image.open(file) as image:
                 return image.size
-        except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError):
+        except storage_errors(UnidentifiedImageError, ValueError, Image.DecompressionBombError):
             return 0, 0
 
     with futures.ThreadPoolExecutor() as pool:
@@ -143,41 +168,50 @@ def _outermost(folders: Iterable[str]) -> list[str]:
     return result
 
 
-def _walk(base: epath.Path, folder: str) -> Iterator[ImageFile]:
-    if "://" in os.fspath(base):
-        yield from _walk_remote(base, folder)
-    else:
-        yield from _walk_local(os.fspath(base), folder, os.path.realpath(base))
+def walk(root: str, folder: str) -> Iterator[ImageFile]:
+    """Yields all files of a folder and of those inside it."""
+    if is_remote(root):  # many folders by one request
+        for path, num_bytes in files_below(epath.Path(root) / folder):
+            if not any(name.startswith(".") for name in path.split("/")):
+                path = f"{folder}/{path}" if folder else path
+                yield ImageFile(path=path, num_bytes=num_bytes or 0)
+        return
+    for found in open_folder(root, folder):
+        if isinstance(found, ImageFile):
+            yield found
+        else:
+            yield from walk(root, found)
 
 
-def _walk_local(base: str, folder: str, real_root: str) -> Iterator[ImageFile]:
-    with os.scandir(os.path.join(base, folder)) as entries:
+def open_folder(root: str, folder: str) -> Iterator[ImageFile | str]:
+    """Yields the files of a folder, and the paths of the folders in it."""
+    return _open_remote(root, folder) if "://" in root else _open_local(root, folder)
+
+
+def _open_local(root: str, folder: str) -> Iterator[ImageFile | str]:
+    with os.scandir(os.path.join(root, folder)) as entries:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
             path = f"{folder}/{entry.name}" if folder else entry.name
             if entry.is_dir(follow_symlinks=False):
-                yield from _walk_local(base, path, real_root)
+                yield path
             elif entry.is_symlink():
-                yield from _follow(entry, path, real_root)
+                yield from _follow(entry, path, root)
             elif entry.is_file(follow_symlinks=False):
                 yield ImageFile(path=path, num_bytes=entry.stat().st_size)
 
 
-def _follow(entry: os.DirEntry[str], path: str, real_root: str) -> Iterator[ImageFile]:
+def _follow(entry: os.DirEntry[str], path: str, root: str) -> Iterator[ImageFile]:
     target = os.path.realpath(entry.path)
-    if _leaves(target, real_root):
+    if _leaves(target, root):
         yield ImageFile(path=path, num_bytes=0, escapes=True)
     elif os.path.exists(target) and stat.S_ISREG(os.stat(target).st_mode):
         yield ImageFile(path=path, num_bytes=os.stat(target).st_size)
 
 
-def _walk_remote(base: epath.Path, folder: str) -> Iterator[ImageFile]:
-    for child in (base / folder).iterdir():
-        if child.name.startswith("."):
-            continue
-        path = f"{folder}/{child.name}" if folder else child.name
-        if child.is_dir():
-            yield from _walk_remote(base, path)
-        else:
-            yield ImageFile(path=path, num_bytes=child.stat().length)
+def _open_remote(root: str, folder: str) -> Iterator[ImageFile | str]:
+    for name, num_bytes in list_folder(epath.Path(root) / folder):
+        if not name.startswith("."):
+            path = f"{folder}/{name}" if folder else name
+            yield path if num_bytes is None else ImageFile(path=path, num_bytes=num_bytes)

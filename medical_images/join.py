@@ -7,17 +7,31 @@ added up here, and a difference stops the build.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from medical_images.errors import BuildError, Problem, RejectedError, SpecError, nearest
+from medical_images.errors import BuildError, Problem, RejectedError, SpecError
+from medical_images.matching import (
+    PATH,
+    UNTOLD,
+    Sieve,
+    candidates_of,
+    derive,
+    keys_of_files,
+    keys_of_rows,
+    match,
+    own_files,
+    rows_of_files,
+    told_columns,
+    untold_columns,
+)
 from medical_images.official import Lists, split_by_key
-from medical_images.rejects import Outcome, RejectLog
+from medical_images.rejects import RejectLog
 from medical_images.spec import (
     IMAGE_PATH,
     BoxesFeature,
@@ -26,13 +40,14 @@ from medical_images.spec import (
     IdFeature,
     LabelsFeature,
 )
-from medical_images.tables import LINE, TABLE, Rows, frame_of_paths, join_cells
+from medical_images.table_reader import LINE, TABLE
+from medical_images.tables import Rows, join_cells
 from medical_images.template import IMAGE_EXTENSIONS
 from medical_images.values import parse_feature
 
 # The rows' own columns keep their names; no header can hold the NUL that sets ours apart.
 _OTHER_FORMATS = tuple(set(IMAGE_EXTENSIONS) - {".jpg", ".jpeg", ".png"})
-PATH, NUM_BYTES, WIDTH, HEIGHT = "\0path", "\0num_bytes", "\0width", "\0height"
+NUM_BYTES, WIDTH, HEIGHT = "\0num_bytes", "\0width", "\0height"
 SPLIT = "\0split"
 
 
@@ -80,59 +95,200 @@ def join_images(
     Raises:
       SpecError: The paths do not tell what the spec needs, or the lists contradict each other.
     """
-    is_named = files["path"].map(_is_utf8).astype(bool)
-    named = files[is_named]
+    named, log = drop_bad_names(files)
     if rows is None:
         rows = _rows_of_files(named, spec)
-    log = rows.log.adding(
-        outcome="rejected", code="bad_name", kind="file", entries=files.loc[~is_named, ["path"]]
+    sieve = Sieve(rows.frame)
+    derive(sieve, spec, from_path=False)
+    if PATH in sieve.frame:
+        found = own_files(sieve.frame, named)
+    else:
+        templates = spec.images.templates
+        found = candidates_of(
+            keys_of_rows(sieve.frame, templates), keys_of_files(named, len(templates))
+        )
+    claims = match(sieve, found, spec)
+    sifted = sift(sieve.frame, named, claims, spec)
+    splits = split_by_key(spec, lists=lists or {}, paths=sifted.paths())
+    ends = bring_to_end(sifted, splits, spec)
+    log = RejectLog.concat([rows.log, log, sieve.log, ends.log])
+    num_unmatched = len(splits) - len(ends.listed) if spec.splits.files else 0
+    add_up(
+        log,
+        num_rows=rows.num_rows,
+        num_kept=ends.num_kept,
+        num_files=len(files),
+        num_ended=ends.num_files,
+        num_astray=ends.num_astray,
     )
-    sieve = _Sieve(rows.frame, log)
-    late = spec.derived_from_path
-    _derive(sieve, spec, [name for name in spec.derive if name not in late])
-    _match_files(sieve, named, spec)
-    _add_file_facts(sieve, named)
+    return Joined(ends.records, log, rows.num_rows, len(files), num_unmatched)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sifted:
+    """Rows whose cells were read, before official splits and sizes are held against them.
+
+    Attributes:
+      sieve: The rows, and the log of those that were taken out.
+      files: The paths of the files.
+      claims: What `matching.match` returns.
+    """
+
+    sieve: Sieve
+    files: pd.Series[str]
+    claims: pd.DataFrame
+
+    def paths(self) -> np.ndarray:
+        """Returns the paths of the images that are still in the running."""
+        return self.sieve.frame[PATH].unique()
+
+
+@dataclasses.dataclass(frozen=True)
+class Ends:
+    """What became of rows and files.
+
+    Attributes:
+      records: As in `Joined`.
+      log: The rows and files that are no part of them.
+      num_kept: Rows that are part of records.
+      num_files: Files that came to an end.
+      num_astray: Files that came to none, or to two.
+      listed: The cells, lines or paths of official splits that these records have.
+    """
+
+    records: pd.DataFrame
+    log: RejectLog
+    num_kept: int
+    num_files: int
+    num_astray: int
+    listed: frozenset[str]
+
+
+def drop_bad_names(files: pd.DataFrame) -> tuple[pd.DataFrame, RejectLog]:
+    """Returns the files whose names are UTF-8, and a log of the others."""
+    is_named = files["path"].map(_is_utf8).astype(bool)
+    bad = files.loc[~is_named, ["path"]]
+    log = RejectLog().adding(outcome="rejected", code="bad_name", kind="file", entries=bad)
+    return files[is_named], log
+
+
+def sift(rows: pd.DataFrame, files: pd.DataFrame, claims: pd.DataFrame, spec: CorpusSpec) -> Sifted:
+    """Reads the cells of rows that name one file each.
+
+    All rows that name a file, the file, and the claims on it must be given together.
+
+    Args:
+      rows: Rows with `PATH`, in any order.
+      files: `path`, `num_bytes` and, with boxes, `width` and `height`.
+      claims: Files that rows name which were taken out; see `matching.match`.
+      spec: Derived columns and features.
+    """
+    sieve = Sieve(rows.sort_values([TABLE, LINE], kind="stable", ignore_index=True))
+    _add_file_facts(sieve, files)
     sieve.remove(sieve.frame[NUM_BYTES] == 0, "image_empty")
     is_other = [path.lower().endswith(_OTHER_FORMATS) for path in sieve.frame[PATH]]
     sieve.remove(pd.Series(is_other, index=sieve.frame.index, dtype="bool"), "image_format")
-    _derive(sieve, spec, [name for name in spec.derive if name in late])
+    derive(sieve, spec, from_path=True)
     _drop_copies(sieve, spec)
     _parse_features(sieve, spec)
-    splits = split_by_key(spec, lists=lists or {}, paths=sieve.frame[PATH].unique())
+    return Sifted(sieve, files["path"], claims)
+
+
+def bring_to_end(sifted: Sifted, splits: Mapping[str, str], spec: CorpusSpec) -> Ends:
+    """Makes records of what was sifted.
+
+    Args:
+      sifted: What `sift` returns.
+      splits: What `official.split_by_key` returns for the paths of all that was sifted.
+      spec: Official splits, boxes and rules.
+    """
+    sieve = copy.copy(sifted.sieve)
     _add_splits(sieve, splits, spec)
     if spec.boxes is not None:
         _check_boxes(sieve, spec)
         sieve.log_dropped_boxes()
-        _drop_images_of_rejected_rows(sieve)
+        _drop_images_of_rejected_rows(sieve, sifted.claims)
     records = _records(sieve.frame, spec)
-    log = _log_unreferenced(sieve, files, records, spec)
-    num_unmatched = 0
-    if spec.splits.files:
-        num_unmatched = len(splits.keys() - set(sieve.frame[_split_column(spec)]))
-    joined = Joined(records, log, rows.num_rows, len(files), num_unmatched)
-    _add_up(joined, sieve, files)
-    return joined
+    entries = sieve.log.entries
+    files, written = set(sifted.files), set(records["path"])
+    elsewhere = set(entries.path[entries.outcome != "excluded"])
+    known = written | elsewhere | set(sifted.claims["path"])
+    unreferenced = files - known - set(entries.path)
+    policy = spec.rejects.images_without_row
+    log = sieve.log.adding(
+        outcome="reported" if policy == "report" else "rejected",
+        code="image_unreferenced",
+        kind="file",
+        entries=pd.DataFrame({"path": sorted(unreferenced)}, dtype="object"),
+    )
+    found = splits.keys() & set(sieve.frame[_split_column(spec)]) if spec.splits.files else ()
+    return Ends(
+        records=records,
+        log=log,
+        num_kept=len(sieve.frame) - int(sieve.is_dropped().sum()),
+        num_files=len(files),
+        num_astray=len(written & elsewhere) + len(files - known - unreferenced),
+        listed=frozenset(found),
+    )
 
 
-def check_rejects(joined: Joined, spec: CorpusSpec, *, epilog: str = "") -> None:
+def add_up(
+    log: RejectLog,
+    *,
+    num_rows: int,
+    num_kept: int,
+    num_files: int,
+    num_ended: int,
+    num_astray: int,
+) -> None:
+    """Every row and every file has come to exactly one end, or the build stops.
+
+    Args:
+      log: Of all rows and files that are part of no record.
+      num_rows: Rows of the joined tables.
+      num_kept: Those that are part of records.
+      num_files: Files that were listed.
+      num_ended: Those that came to an end.
+      num_astray: Those of them that came to two ends or to none.
+
+    Raises:
+      BuildError: A row or a file was lost, or found twice.
+    """
+    entries = log.entries[log.entries.outcome != "noted"]
+    lookup_only = (entries.code == "join_unmatched") & (entries.outcome == "reported")
+    num_logged = int(((entries.kind == "row") & ~lookup_only).sum())
+    num_bad = int((entries.code == "bad_name").sum())
+    if num_kept + num_logged != num_rows or num_ended + num_bad != num_files or num_astray:
+        raise BuildError(
+            f"the counts do not add up: {num_rows} rows, {num_kept} kept, {num_logged} logged;"
+            f" {num_files} files, {num_ended} used or logged, {num_bad} without a name,"
+            f" {num_astray} astray. This is a defect of medical_images; please report it"
+        )
+
+
+def check_rejects(
+    log: RejectLog, spec: CorpusSpec, *, num_rows: int, num_records: int, epilog: str = ""
+) -> None:
     """Stops a build that rejects more than its spec accepts.
 
     Args:
-      joined: What the join found.
+      log: What became of rows and files that are not written.
       spec: `rejects:` says what is accepted.
+      num_rows: How many rows there are.
+      num_records: How many images are to be written.
       epilog: What to tell the user last, such as where the rejects are listed.
 
     Raises:
       RejectedError: Lists every code with its count and the first line numbers.
     """
-    rules, log = spec.rejects, joined.log
+    rules = spec.rejects
     refused = {"image_missing"} if rules.rows_without_image == "refuse" else set()
     refused |= {"image_unreferenced"} if rules.images_without_row == "refuse" else set()
     num_rejected = int((log.entries.outcome == "rejected").sum())
-    num_all = joined.num_rows + log.count(outcome="rejected", kind="file")
+    num_all = num_rows + log.count(outcome="rejected", kind="file")
     fraction = num_rejected / max(num_all, 1)
     is_refused = bool(refused & set(log.entries.code))
-    if not is_refused and fraction <= rules.max_fraction and len(joined.records):
+    if not is_refused and fraction <= rules.max_fraction and num_records:
         return
     allowed = {
         ("label_unknown", column): f"allowed: {', '.join(feature.values[:20])}"
@@ -162,127 +318,16 @@ def _is_utf8(path: str) -> bool:
     return path.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in path)
 
 
-class _Sieve:
-    """The rows still in the running, and the log of those that are not.
-
-    Attributes:
-      frame: The rows.
-      log: What became of the others.
-      dropped: The code by which the box of a row was dropped, by the row's index; such a row still
-        stands for its image.
-      claimed: Files that rows name without being matched to one of them.
-    """
-
-    def __init__(self, frame: pd.DataFrame, log: RejectLog) -> None:
-        self.frame = frame
-        self.log = log
-        self.dropped: dict[int, str] = {}
-        self.claimed: set[str] = set()
-
-    def remove(
-        self, mask: pd.Series[bool], code: str, *, outcome: Outcome = "rejected", column: str = ""
-    ) -> None:
-        """Takes the rows of `mask` out and logs them."""
-        self._note(self.frame[mask], code, outcome, column)
-        self.frame = self.frame[~mask]
-
-    def drop_boxes(self, mask: pd.Series[bool], code: str, column: str) -> None:
-        """Empties the boxes of the rows of `mask`; the rows stay, for their images."""
-        self.dropped |= dict.fromkeys(self.frame.index[mask], code)
-        self.frame = self.frame.assign(**{column: self.frame[column].mask(mask, None)})
-
-    def log_dropped_boxes(self) -> None:
-        """Logs the rows whose box was dropped and that were not rejected since."""
-        codes = self.frame.index.to_series().map(self.dropped)
-        self.dropped = {row: self.dropped[row] for row in self.frame.index[codes.notna()]}
-        for code in sorted(set(self.dropped.values())):
-            self._note(self.frame[codes == code], code, "excluded", "")
-
-    def is_dropped(self) -> pd.Series[bool]:
-        """Returns which rows only stand for their image, their box having been dropped."""
-        return pd.Series(self.frame.index.isin(list(self.dropped)), index=self.frame.index)
-
-    def _note(self, rows: pd.DataFrame, code: str, outcome: Outcome, column: str) -> None:
-        names = {TABLE: "table", LINE: "line", PATH: "path"}
-        entries = rows[[name for name in names if name in rows]].rename(columns=names)
-        if column in rows:
-            entries["value"] = rows[column]
-        self.log = self.log.adding(
-            outcome=outcome, code=code, kind="row", entries=entries, column=column
-        )
-
-
 def _rows_of_files(files: pd.DataFrame, spec: CorpusSpec) -> Rows:
     templates = spec.images.templates
-    told = []
-    for path in files["path"]:
-        candidates = (template.file_columns(path) for template in templates)
-        told.append(next((columns for columns in candidates if columns is not None), {}))
-    known = {name for columns in told for name in columns} | set(spec.derive)
-    problems = [
-        Problem(where="images.path", what=f"no part '{{{name}}}'; {nearest(name, known)}")
-        for name in sorted({column for _, column in spec.columns_used()} - known)
-    ]
-    if not told:
-        problems = [Problem(where="images.path", what="no image file fits the path")]
-    if problems:
-        raise SpecError(problems, headline="Without tables, the paths must tell every column")
-    frame = frame_of_paths(told).fillna("").assign(**{PATH: files["path"].to_numpy()})
-    return Rows(frame, RejectLog(), len(frame))
+    told = told_columns(files, templates)
+    known = {name for columns in told for name in columns}
+    if problems := untold_columns(known, len(files), spec):
+        raise SpecError(problems, headline=UNTOLD)
+    return Rows(rows_of_files(files, told, templates), RejectLog(), len(files))
 
 
-def _derive(sieve: _Sieve, spec: CorpusSpec, names: list[str]) -> None:
-    """Adds derived columns, in the order of the spec."""
-    for name in names:
-        derive = spec.derive[name]
-        column = PATH if derive.source == IMAGE_PATH else derive.source
-        source = sieve.frame[column].astype("str")
-        has_group = re.compile(derive.pattern).groups > 0
-        pattern = derive.pattern if has_group else f"({derive.pattern})"
-        found = source.str.extract(pattern, expand=True).iloc[:, 0]
-        unmatched = found.isna() & (source != "")
-        sieve.frame = sieve.frame.assign(**{name: found.fillna("").astype("str")})
-        if not derive.optional:
-            sieve.remove(unmatched, "derive_no_match", column=name)
-
-
-def _match_files(sieve: _Sieve, files: pd.DataFrame, spec: CorpusSpec) -> None:
-    """Finds each row's file by the keys of all templates."""
-    frame = sieve.frame
-    escaping = set(files.loc[files["escapes"], "path"])
-    if PATH in frame:  # the rows were made from the files
-        sieve.remove(frame[PATH].isin(escaping), "path_escape")
-        return
-    candidates: list[set[str]] = [set() for _ in range(len(frame))]
-    leaves = pd.Series(False, index=frame.index)
-    for number, template in enumerate(spec.images.templates):
-        keys = template.row_keys(frame)
-        leaves |= keys.str.startswith("/") | keys.str.contains(r"(?:^|/)\.\.(?:/|$)")
-        paths = _paths_by_key(files, f"key_{number}")
-        for found, key in zip(candidates, keys, strict=True):
-            found.update(paths.get(key, ()))
-    several = pd.Series([len(found) > 1 for found in candidates], index=frame.index)
-    named = [" | ".join(sorted(found)) for found in candidates]
-    path = pd.Series(named, index=frame.index, dtype="object")
-    leaves |= pd.Series([not found.isdisjoint(escaping) for found in candidates], frame.index)
-    sieve.claimed = {path for found in candidates if len(found) > 1 for path in found}
-    sieve.frame = frame.assign(**{PATH: path})
-    sieve.remove(leaves, "path_escape")
-    sieve.remove(several.reindex(sieve.frame.index), "image_ambiguous")
-    policy = spec.rejects.rows_without_image
-    outcome: Outcome = "reported" if policy == "report" else "rejected"
-    sieve.remove(sieve.frame[PATH] == "", "image_missing", outcome=outcome)
-
-
-def _paths_by_key(files: pd.DataFrame, column: str) -> dict[str, list[str]]:
-    paths: dict[str, list[str]] = {}
-    for path, keys in zip(files["path"], files[column], strict=True):
-        for key in keys:
-            paths.setdefault(key, []).append(path)
-    return paths
-
-
-def _add_file_facts(sieve: _Sieve, files: pd.DataFrame) -> None:
+def _add_file_facts(sieve: Sieve, files: pd.DataFrame) -> None:
     for name, column in (("num_bytes", NUM_BYTES), ("width", WIDTH), ("height", HEIGHT)):
         if name in files:
             facts = dict(zip(files["path"], files[name], strict=True))
@@ -290,7 +335,7 @@ def _add_file_facts(sieve: _Sieve, files: pd.DataFrame) -> None:
             sieve.frame = sieve.frame.assign(**{column: np.array(values, dtype=np.int64)})
 
 
-def _drop_copies(sieve: _Sieve, spec: CorpusSpec) -> None:
+def _drop_copies(sieve: Sieve, spec: CorpusSpec) -> None:
     """Keeps one of equal rows; rejects all rows of an image on which they disagree."""
     box = spec.boxes[0] if spec.boxes else None
     used = {column for _, column in spec.columns_used()}
@@ -302,7 +347,7 @@ def _drop_copies(sieve: _Sieve, spec: CorpusSpec) -> None:
     sieve.remove(sieve.frame[PATH].isin(clashing), "conflict")
 
 
-def _parse_features(sieve: _Sieve, spec: CorpusSpec) -> None:
+def _parse_features(sieve: Sieve, spec: CorpusSpec) -> None:
     """Adds typed values; a row with several faults is rejected for the first."""
     parsed = {name: parse_feature(name, f, sieve.frame) for name, f in spec.features.items()}
     values = {feature_column(name): result.values for name, result in parsed.items()}
@@ -329,7 +374,7 @@ def _split_column(spec: CorpusSpec) -> str:
     return PATH if splits.on == IMAGE_PATH else splits.on
 
 
-def _add_splits(sieve: _Sieve, splits: Mapping[str, str], spec: CorpusSpec) -> None:
+def _add_splits(sieve: Sieve, splits: Mapping[str, str], spec: CorpusSpec) -> None:
     """Adds the official split of each row, "" where it is to be planned."""
     column = _split_column(spec)
     keys = sieve.frame[column]
@@ -342,7 +387,7 @@ def _add_splits(sieve: _Sieve, splits: Mapping[str, str], spec: CorpusSpec) -> N
         sieve.remove(sieve.frame[SPLIT] == "", "split_missing", column=shown)
 
 
-def _check_boxes(sieve: _Sieve, spec: CorpusSpec) -> None:
+def _check_boxes(sieve: Sieve, spec: CorpusSpec) -> None:
     """Holds boxes against the sizes of their images."""
     assert spec.boxes is not None
     name, feature = spec.boxes
@@ -373,10 +418,10 @@ def _clip(box: tuple[Any, ...], width: int, height: int) -> tuple[Any, ...] | No
     return (x1, y1, x2, y2, *box[4:]) if x1 < x2 and y1 < y2 else None
 
 
-def _drop_images_of_rejected_rows(sieve: _Sieve) -> None:
+def _drop_images_of_rejected_rows(sieve: Sieve, claims: pd.DataFrame) -> None:
     """An image that lost a row would be written with boxes missing, so it is not written."""
     entries = sieve.log.entries
-    hurt = set(entries.loc[(entries.outcome == "rejected") & (entries.path != ""), "path"])
+    hurt = set(entries.path[entries.outcome == "rejected"]) | set(claims["path"][claims["is_hurt"]])
     is_hurt = sieve.frame[PATH].isin(hurt)
     sieve.remove(is_hurt & ~sieve.is_dropped(), "image_rejected")
     sieve.frame = sieve.frame[~sieve.frame[PATH].isin(hurt)]
@@ -407,37 +452,3 @@ def _sorted_boxes(cells: pd.Series[Any]) -> Any:
 
 def _sorted_lines(lines: pd.Series[int]) -> Any:
     return tuple(sorted(lines))
-
-
-def _log_unreferenced(
-    sieve: _Sieve, files: pd.DataFrame, records: pd.DataFrame, spec: CorpusSpec
-) -> RejectLog:
-    named = set(records["path"]) | set(sieve.log.entries.path) | sieve.claimed
-    policy = spec.rejects.images_without_row
-    return sieve.log.adding(
-        outcome="reported" if policy == "report" else "rejected",
-        code="image_unreferenced",
-        kind="file",
-        entries=files.loc[~files["path"].isin(named), ["path"]],
-    )
-
-
-def _add_up(joined: Joined, sieve: _Sieve, files: pd.DataFrame) -> None:
-    """Every row and every file has come to exactly one end, or the build stops."""
-    entries = joined.log.entries[joined.log.entries.outcome != "noted"]
-    lookup_only = (entries.code == "join_unmatched") & (entries.outcome == "reported")
-    num_logged = int(((entries.kind == "row") & ~lookup_only).sum())
-    num_kept = len(sieve.frame) - int(sieve.is_dropped().sum())
-    written, excluded = set(joined.records["path"]), entries.outcome == "excluded"
-    elsewhere = (set(entries[~excluded].path) | sieve.claimed) - {""}
-    listed = set(files["path"])
-    if (
-        num_kept + num_logged != joined.num_rows
-        or written & elsewhere
-        or not listed <= written | elsewhere
-    ):
-        raise BuildError(
-            f"the counts do not add up: {joined.num_rows} rows, {num_kept} kept, {num_logged}"
-            f" logged; {len(listed)} files, {len(written)} written, {len(elsewhere)} logged."
-            " This is a defect of medical_images; please report it"
-        )

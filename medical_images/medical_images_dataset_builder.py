@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
+import itertools
+import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -16,11 +20,17 @@ from etils import epath
 from tensorflow_datasets.core import splits as tfds_splits
 from tensorflow_datasets.core.utils import py_utils
 
-from medical_images import corpus, dataset_index, features, local_engine, phantom, shards
-from medical_images.build_lock import build_lock, refuse_locked
+from medical_images import corpus, dataset_writing, features, phantom, shards
+from medical_images.build_lock import build_lock
+from medical_images.engines import BeamEngine, Engine, LocalEngine, beam_folder
 from medical_images.errors import BuildError, CorpusError, Problem, SpecError
-from medical_images.overwriting import set_aside
-from medical_images.plan import Plan
+from medical_images.image_bytes import files_of, iter_images
+from medical_images.leftovers import clear, find_leftovers, kept_if_stopped, tell_of
+from medical_images.manifest import differences, read_manifest
+from medical_images.overwriting import bring_back, replacing
+from medical_images.paths import absolute, is_remote
+from medical_images.remote import storage_errors
+from medical_images.shard_writing import RESULTS, ShardResult, result_of
 from medical_images.spec import (
     IMAGE_FEATURE,
     NAME_PATTERN,
@@ -93,8 +103,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     )
 
     # What the first phase of a build found; only there while one runs.
+    _engine: Engine = LocalEngine()
     _planned: corpus.PlannedCorpus | None = None
-    _phantom_folder: tempfile.TemporaryDirectory[str] | None = None
+    _leftovers: Sequence[str] = ()
 
     @property
     def _spec(self) -> CorpusSpec:
@@ -127,154 +138,192 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         if mode == tfds.download.GenerateMode.UPDATE_DATASET_INFO or (
             self.data_path.exists() and not mode.overwrite_dataset
         ):
-            self._refuse_changed_spec()
+            self._refuse_changed()
+            self._tidy()
             super().download_and_prepare(**kwargs)
             return
-        try:
-            refuse_locked(self.data_path)
-            print(self._plan().summary())
-            with build_lock(self.data_path), set_aside(self.data_path):
-                super().download_and_prepare(**kwargs)
-        finally:
-            self._planned = None
-            if self._phantom_folder is not None:
-                self._phantom_folder.cleanup()
-                self._phantom_folder = None
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._forget)
+            stack.enter_context(_in_plain_words(self.data_path))
+            stack.enter_context(build_lock(self.data_path))
+            self._leftovers = find_leftovers(absolute(self.data_path))
+            self._engine = self._choose_engine(config, stack)
+            print(self._plan(stack).summary())
+            stack.enter_context(replacing(self))
+            super().download_and_prepare(**kwargs)
 
-    def _refuse_changed_spec(self) -> None:
-        """Class names and the like are read from the spec; they must be those that were written."""
+    def _forget(self) -> None:
+        self._engine, self._planned, self._leftovers = LocalEngine(), None, ()
+
+    def _choose_engine(
+        self, config: tfds.download.DownloadConfig, stack: contextlib.ExitStack
+    ) -> Engine:
+        engine: str = self.builder_config.engine
+        has_beam = config.beam_runner or config.beam_options
+        if engine == "beam" and not has_beam:
+            raise ValueError(
+                "engine 'beam' needs a runner: --beam_pipeline_options=runner=..., or"
+                " `beam_runner` of the download config"
+            )
+        if engine == "beam" or (engine == "auto" and has_beam):
+            folder = stack.enter_context(beam_folder(self.data_path))
+            return BeamEngine(folder=folder, runner=config.beam_runner, options=config.beam_options)
+        return LocalEngine(num_workers=self.builder_config.num_workers)
+
+    def _plan(self, stack: contextlib.ExitStack) -> corpus.PlannedCorpus:
+        """Reads and plans the corpus; the phantom is made in a temporary folder."""
+        loaded = self.builder_config.loaded
+        if loaded is None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="medical_images_"))
+            loaded = load_spec(phantom.write_phantom(folder))
+        self._planned = self._engine.plan(
+            loaded, data_dir=str(self._data_dir_root), target=str(self.data_path)
+        )
+        return self._planned
+
+    def _refuse_changed(self) -> None:
+        """Refuses to take a dataset for one that the spec, tables or images no longer give.
+
+        Class names and the like are read from the spec, so they must be those that were written.
+        """
+        problems = []
         written = (self.info.metadata or {}).get("spec_sha256")
         if written not in (None, corpus.spec_digest(self._spec)):
-            what = f"the spec differs from that of the dataset in {self.data_dir}"
+            problems.append("the spec differs from that of the dataset")
+        told, loaded = read_manifest(self.data_path), self.builder_config.loaded
+        if told and loaded and epath.Path(loaded.root).exists():
+            problems += differences(told["inputs"], corpus.inputs_now(loaded))
+        if problems:
             remedy = "raise its `version:`, or overwrite the dataset"
-            raise SpecError([Problem(where=self.info.full_name, what=what, remedy=remedy)])
-
-    def _plan(self) -> corpus.PlannedCorpus:
-        """Reads and plans the corpus once; the phantom is made in a temporary folder."""
-        if self._planned is None:
-            loaded = self.builder_config.loaded
-            if loaded is None:
-                self._phantom_folder = tempfile.TemporaryDirectory(prefix="medical_images_")
-                loaded = load_spec(phantom.write_phantom(self._phantom_folder.name))
-            self._planned = corpus.plan_corpus(
-                loaded, data_dir=str(self._data_dir_root), target=str(self.data_path)
+            raise SpecError(
+                [Problem(where=self.info.full_name, what=what, remedy=remedy) for what in problems],
+                headline=f"Inputs differ from what {self.data_dir} was made from",
             )
-        return self._planned
+
+    def _tidy(self) -> None:
+        """Removes what a build left that was killed when its dataset was complete already."""
+        folder = self.data_path
+        if not is_remote(folder) and any(folder.parent.glob(f".{folder.name}.*")):
+            with contextlib.suppress(OSError, BuildError), build_lock(folder):
+                bring_back(folder)
 
     def _split_generators(
         self, dl_manager: tfds.download.DownloadManager
     ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
         del dl_manager  # nothing is downloaded
-        splits = self._plan().plan.splits
+        splits = self._in_memory().plan.splits
         return {name: self._generate_examples(records) for name, records in splits.items()}
+
+    def _in_memory(self) -> corpus.CorpusInMemory:
+        """What TFDS's own writers are given, while a build runs."""
+        assert isinstance(self._planned, corpus.CorpusInMemory)
+        return self._planned
 
     def _generate_examples(self, records: pd.DataFrame) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yields (key, example); keys rise with the line, so that sorting by them keeps its order.
 
         TFDS deals keys into buckets by their leading bits of 128, hence the scale.
         """
-        loaded = self._plan().loaded
+        loaded = self._in_memory().accepted.loaded
         metadata = features.iter_metadata(records, loaded.spec)
-        pairs = zip(records.itertuples(index=False), metadata, strict=True)
-        for place, (record, example) in enumerate(pairs):
+        images = iter_images(files_of(records), loaded.root, loaded.spec.images)
+        for place, (example, image) in enumerate(zip(metadata, images, strict=True)):
             key = ((2 * place + 1) << 127) // len(records)
-            image = shards.read_image(record, loaded.root, loaded.spec.images)
-            yield key, {IMAGE_FEATURE: image, **example}
+            yield key, {IMAGE_FEATURE: image.data, **example}
 
     def _download_and_prepare(
         self, dl_manager: Any, download_config: tfds.download.DownloadConfig
     ) -> None:
         if download_config.max_examples_per_split == 0:
             return
-        plan = self._plan().plan.first(download_config.max_examples_per_split)
-        engine = self._engine(download_config)
-        if engine == "tfds":
-            # Sorted by key while writing; reading must stay free to shuffle files.
-            with py_utils.temporary_assignment(self.info.as_proto, "disable_shuffling", True):
-                super()._download_and_prepare(dl_manager, download_config)
-        else:
-            self._write_shards(plan, download_config, engine)
-        self._finish(plan)
-
-    def _engine(self, download_config: tfds.download.DownloadConfig) -> str:
-        engine: str = self.builder_config.engine
-        has_beam = download_config.beam_runner or download_config.beam_options
-        if engine == "auto":
-            return "beam" if has_beam else "local"
-        if engine == "beam" and not has_beam:
-            raise ValueError(
-                "engine 'beam' needs a runner: --beam_pipeline_options=runner=..., or"
-                " `beam_runner` of the download config"
+        planned = self._planned
+        assert planned is not None
+        bounds_of = functools.partial(
+            shards.split_bounds,
+            num_shards=download_config.num_shards,
+            min_bytes=download_config.min_shard_size,
+            max_bytes=download_config.max_shard_size,
+        )
+        cut = planned.cut(bounds_of, max_records=download_config.max_examples_per_split)
+        (epath.Path(self.data_dir) / RESULTS).mkdir()
+        with kept_if_stopped(self.data_dir, str(self.version)):
+            if self.builder_config.engine == "tfds":
+                # Sorted by key while writing; reading must stay free to shuffle files.
+                with py_utils.temporary_assignment(self.info.as_proto, "disable_shuffling", True):
+                    super()._download_and_prepare(dl_manager, download_config)
+                written = self._written_by_tfds(cut)
+            else:
+                written = self._write(cut, planned.accepted.loaded)
+            self.info.metadata.update(planned.metadata(cut))
+            self.info.write_to_directory(self.data_dir)
+            dataset_writing.finish(
+                epath.Path(self.data_dir),
+                written,
+                planned=cut.num_records,
+                spec=self._spec,
+                inputs=planned.accepted.inputs,
+                is_whole=planned.is_whole(cut),
             )
-        return engine
+        kept = tell_of(self._leftovers, itertools.chain(*written.values()))
+        for sentence in filter(None, [kept, clear(self._leftovers)]):
+            print(sentence)
 
-    def _write_shards(
-        self, plan: Plan, download_config: tfds.download.DownloadConfig, engine: str
-    ) -> None:
-        loaded = self._plan().loaded
+    def _write(self, cut: corpus.CutCorpus, loaded: LoadedSpec) -> dict[str, list[ShardResult]]:
+        """Has the engine write all shards together."""
+        templates = {name: self._get_filename_template(split_name=name) for name in cut.shards}
         tasks = {
-            name: shards.plan_tasks(
-                records,
+            name: shards.make_tasks(
+                part,
                 spec=loaded.spec,
                 root=loaded.root,
                 file_format=self.info.file_format.value,
-                template=self._get_filename_template(split_name=name),
-                num_shards=download_config.num_shards,
-                min_bytes=download_config.min_shard_size,
-                max_bytes=download_config.max_shard_size,
+                template=templates[name],
             )
-            for name, records in plan.splits.items()
+            for name, part in cut.shards.items()
         }
-        flat = [task for split_tasks in tasks.values() for task in split_tasks]
-        results = iter(self._run(flat, engine, download_config))
-        infos = []
-        for name, split_tasks in tasks.items():
-            written = [next(results) for _ in split_tasks]
-            infos.append(
-                tfds_splits.SplitInfo(
-                    name=name,
-                    shard_lengths=[result.num_examples for result in written],
-                    num_bytes=sum(result.num_bytes for result in written),
-                    filename_template=self._get_filename_template(split_name=name),
-                )
+        results = iter(
+            self._engine.write(
+                list(itertools.chain(*tasks.values())),
+                results=os.path.join(absolute(self.data_dir), RESULTS),
+                leftovers=self._leftovers,
             )
-        self.info.set_splits(tfds_splits.SplitDict(infos))
-
-    def _run(
-        self,
-        tasks: list[shards.ShardTask],
-        engine: str,
-        download_config: tfds.download.DownloadConfig,
-    ) -> list[shards.ShardResult]:
-        if engine == "local":
-            return local_engine.write_shards(tasks, num_workers=self.builder_config.num_workers)
-        from medical_images import beam_pipeline  # Beam takes a second to import
-
-        return beam_pipeline.write_shards(
-            tasks,
-            data_dir=self.data_dir,
-            runner=download_config.beam_runner,
-            options=download_config.beam_options,
         )
-
-    def _finish(self, plan: Plan) -> None:
-        """Holds the written counts against the plan, and writes the index and the metadata."""
-        spec = self._plan().loaded.spec
-        classes = {name: spec.classes.get(name) for name in spec.features}
-        for name, records in plan.splits.items():
-            written = self.info.splits[name].num_examples
-            if written != len(records):
-                raise BuildError(f"split '{name}': {len(records)} planned, {written} written")
-            path = epath.Path(self.data_dir) / dataset_index.FOLDER / f"{name}.parquet"
-            dataset_index.write_index(
-                records,
-                features=classes,
-                path=path,
-                seed=spec.seed,
-                group=spec.group,
-                is_whole=plan.num_records == self._plan().plan.num_records,
+        written = {name: list(itertools.islice(results, len(tasks[name]))) for name in tasks}
+        infos = [
+            tfds_splits.SplitInfo(
+                name=name,
+                shard_lengths=[result.num_examples for result in written[name]],
+                num_bytes=sum(result.num_bytes for result in written[name]),
+                filename_template=templates[name],
             )
-        self.info.metadata.update(self._plan().metadata(plan))
+            for name in written
+        ]
+        self.info.set_splits(tfds_splits.SplitDict(infos))
+        return written
+
+    def _written_by_tfds(self, cut: corpus.CutCorpus) -> dict[str, list[ShardResult]]:
+        """What TFDS's own writers wrote, told as the engines tell it."""
+        written: dict[str, list[ShardResult]] = {}
+        for name, part in cut.shards.items():
+            tables = [shard for shard, _ in part if isinstance(shard, pd.DataFrame)]
+            records, begin = pd.concat(tables), 0
+            split = self.info.splits[name]
+            for path, number in zip(split.filepaths, split.shard_lengths, strict=True):
+                shard, begin = records.iloc[begin : begin + number], begin + number
+                written.setdefault(name, []).append(result_of(path, shard, self._spec))
+        return written
+
+
+@contextlib.contextmanager
+def _in_plain_words(folder: os.PathLike[str]) -> Iterator[None]:
+    """A disk that is full or fails is told without a traceback."""
+    try:
+        yield
+    except (ConnectionError, TimeoutError):  # of a runner
+        raise
+    except storage_errors() as error:
+        what = getattr(error, "strerror", None) or str(error)
+        raise BuildError(f"{os.fspath(folder)} cannot be written: {what}") from error
 
 
 def _check_numbers(config: tfds.download.DownloadConfig) -> None:

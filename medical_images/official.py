@@ -13,7 +13,7 @@ from medical_images.spec_parts import normal_form
 from medical_images.spec_splits import REST
 
 Lists = Mapping[str, Collection[str]]
-_NO_SPLITS = "The official splits cannot be read"
+UNREADABLE_SPLITS = "The official splits cannot be read"
 
 
 def split_by_key(spec: CorpusSpec, *, lists: Lists, paths: Iterable[str]) -> dict[str, str]:
@@ -74,7 +74,7 @@ def _first_of_each(keys: Lists, spec: CorpusSpec) -> dict[str, str]:
         if count
     ]
     if problems and not spec.splits.allow_leaks:
-        raise SpecError(problems, headline=_NO_SPLITS)
+        raise SpecError(problems, headline=UNREADABLE_SPLITS)
     return result
 
 
@@ -85,9 +85,7 @@ def _paths_of_lines(lists: Lists, paths: Iterable[str]) -> dict[str, list[str]]:
     """
     spellings: list[dict[str, set[str]]] = [{}, {}, {}, {}]
     for path in paths:
-        below = normal_form(path)
-        name = below.rpartition("/")[2]
-        for known, text in zip(spellings, (below, _stem(below), name, _stem(name)), strict=True):
+        for known, text in zip(spellings, _spellings(path), strict=True):
             known.setdefault(text, set()).add(path)
     result: dict[str, list[str]] = {}
     problems: list[Problem] = []
@@ -104,8 +102,38 @@ def _paths_of_lines(lists: Lists, paths: Iterable[str]) -> dict[str, list[str]]:
                 )
             )
     if problems:
-        raise SpecError(problems, headline=_NO_SPLITS)
+        raise SpecError(problems, headline=UNREADABLE_SPLITS)
     return result
+
+
+def texts_of(lists: Lists) -> frozenset[str]:
+    """Returns what a path must be called by for a line to name it; see `listed_paths`."""
+    return frozenset(_plain(line) for lines in lists.values() for line in lines)
+
+
+def listed_paths(texts: Collection[str], paths: Iterable[str]) -> list[str]:
+    """Returns the paths that lines may name; the others do not matter to `split_by_key`.
+
+    Args:
+      texts: What `texts_of` returns.
+      paths: Paths of images.
+
+    Example:
+      >>> listed_paths(texts_of({'test': ['./2', '3.png']}), ['a/1.png', 'a/2.png', 'a/3.png'])
+      ['a/2.png', 'a/3.png']
+    """
+    return [path for path in paths if any(text in texts for text in _spellings(path))]
+
+
+def _spellings(path: str) -> tuple[str, str, str, str]:
+    """The texts by which a line may name a path, the first before the others."""
+    below = normal_form(path)
+    name = below.rpartition("/")[2]
+    return below, _stem(below), name, _stem(name)
+
+
+def _plain(line: str) -> str:
+    return re.sub(r"^(?:\./)+", "", line.replace("\\", "/"))
 
 
 def _stem(path: str) -> str:
@@ -113,5 +141,5 @@ def _stem(path: str) -> str:
 
 
 def _fitting(line: str, spellings: Iterable[Mapping[str, set[str]]]) -> set[str]:
-    text = re.sub(r"^(?:\./)+", "", line.replace("\\", "/"))
+    text = _plain(line)
     return next((known[text] for known in spellings if text in known), set())

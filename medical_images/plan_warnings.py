@@ -5,30 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
-
-from medical_images.grouping import own_groups
-from medical_images.plan import Plan
-from medical_images.spec import CorpusSpec
+from medical_images.scheme import Scheme
 from medical_images.strata import label_of
+from medical_images.tally import Tally
 
-IntArray = npt.NDArray[np.int64]
 
-
-def warnings_of(plan: Plan, spec: CorpusSpec, certificate: Mapping[str, Any]) -> Iterator[str]:
+def warnings_of(tally: Tally, scheme: Scheme, certificate: Mapping[str, Any]) -> Iterator[str]:
     """Says what a reader of the certificate should know, one sentence each.
 
     Args:
-      plan: The plan.
-      spec: What it was made for.
-      certificate: What `certification.certify` found, but for the warnings.
+      tally: Of all records.
+      scheme: What the plan was to meet.
+      certificate: What `certification.certificate_of` found, but for the warnings.
     """
-    records = pd.concat(plan.splits.values(), ignore_index=True)
-    codes, _ = pd.factorize(records["whole"])
-    yield from _warnings_of_groups(codes, records, plan, spec)
-    yield from _warnings_of_strata(codes, records, plan, spec, certificate)
+    yield from _warnings_of_groups(tally, scheme)
+    yield from _warnings_of_strata(tally, scheme, certificate)
     overlap, copies = certificate["group_overlap"], certificate["copies"]
     if overlap:
         yield f"{_several(overlap, 'group')} in more than one split, as `allow_leaks` permits"
@@ -39,69 +30,56 @@ def warnings_of(plan: Plan, spec: CorpusSpec, certificate: Mapping[str, Any]) ->
         )
 
 
-def _warnings_of_groups(
-    codes: IntArray, records: pd.DataFrame, plan: Plan, spec: CorpusSpec
-) -> Iterator[str]:
-    if not spec.group:
+def _warnings_of_groups(tally: Tally, scheme: Scheme) -> Iterator[str]:
+    if not scheme.spec.group:
         yield (
             "no `group`: each image is a group of its own, so images of one patient may stand in"
             " several splits"
         )
-    elif num_blank := int((records["group"] == "").sum()):
+    elif num_blank := int(tally.blank.sum()):
         yield f"{_several(num_blank, 'image')} without a group id, each a group of its own"
-    if not plan.shares or records.empty:
+    if not scheme.shares or not tally.num_groups:
         return
-    is_planned = np.repeat(
-        [name in plan.shares for name in plan.splits], [len(r) for r in plan.splits.values()]
-    )
-    largest = int(np.bincount(codes[is_planned], minlength=1).max())
-    name, share = min(plan.shares.items(), key=lambda item: item[1])
-    due = float(share) * int(is_planned.sum())
-    if largest > max(due, 1):
+    name, share = min(scheme.shares.items(), key=lambda item: item[1])
+    due = float(share) * int(tally.images[: len(scheme.shares), 0].sum())
+    if tally.largest > max(due, 1):
         yield (
-            f"one group has {largest:,} images, more than the {due:,.0f} that are due to {name};"
-            " splits cannot be near their shares"
+            f"one group has {tally.largest:,} images, more than the {due:,.0f} that are due to"
+            f" {name}; splits cannot be near their shares"
         )
 
 
 def _warnings_of_strata(
-    codes: IntArray,
-    records: pd.DataFrame,
-    plan: Plan,
-    spec: CorpusSpec,
-    certificate: Mapping[str, Any],
+    tally: Tally, scheme: Scheme, certificate: Mapping[str, Any]
 ) -> Iterator[str]:
-    if plan.shares and spec.splits.method == "hash":
+    spec, strata, num_splits = scheme.spec, scheme.strata, len(scheme.names)
+    if scheme.shares and spec.splits.method == "hash":
         yield "`method: hash` balances nothing: shares are met only as well as chance has it"
-        joined = records["whole"] != own_groups(records)
-        if joined.any():
+        if tally.num_joined:
             yield (
-                f"{_several(records.loc[joined, 'whole'].nunique(), 'set')} of groups joined by"
+                f"{_several(tally.num_joined, 'set')} of groups joined by"
                 " copies of one image: under `method: hash` they move together, and a copy that"
                 " comes later may move a group"
             )
-    elif plan.shares and not plan.strata.features and "stratify" not in spec.model_fields_set:
+    elif scheme.shares and not strata.features and "stratify" not in spec.model_fields_set:
         yield "no `stratify`: splits and slices hold their share of images, not of any label"
-    if plan.strata.num_left_out:
+    if strata.num_left_out:
         yield (
-            f"{_several(plan.strata.num_left_out, 'combination')} of `stratify` features too rare,"
+            f"{_several(strata.num_left_out, 'combination')} of `stratify` features too rare,"
             " or too many, to be balanced; each feature is balanced by itself"
         )
-    matrix = plan.strata.matrix(records)
-    for column, (feature, value) in enumerate(plan.strata.names):
-        has = matrix[:, column] > 0
-        num_groups = len(np.unique(codes[has]))
+    for (feature, value), num_groups in zip(strata.names, tally.wholes[1:].tolist(), strict=True):
         label = label_of((feature, value))
         if num_groups == 0 and feature in spec.classes:
             yield f"{label} is declared, and no image has it"
-        elif 0 < num_groups < len(plan.splits):
+        elif 0 < num_groups < num_splits:
             lacking = [
                 name
                 for name, count in certificate["labels"][feature][value].items()
                 if count["achieved"] == 0
             ]
             yield (
-                f"{label} has {_several(num_groups, 'group')} for {len(plan.splits)} splits"
+                f"{label} has {_several(num_groups, 'group')} for {num_splits} splits"
                 + (f"; none in {', '.join(lacking)}" if lacking else "")
             )
 

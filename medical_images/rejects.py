@@ -12,7 +12,7 @@ import collections
 import csv
 import dataclasses
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
 import pandas as pd
@@ -68,6 +68,11 @@ class RejectLog:
         default_factory=lambda: pd.DataFrame({name: [] for name in _COLUMNS}, dtype="object")
     )
 
+    @classmethod
+    def concat(cls, logs: Iterable[RejectLog]) -> RejectLog:
+        """Returns the entries of several logs as one."""
+        return cls(pd.concat([cls().entries, *(log.entries for log in logs)], ignore_index=True))
+
     def adding(
         self,
         *,
@@ -98,6 +103,14 @@ class RejectLog:
         }
         more = pd.DataFrame(columns, index=entries.index).astype("object")
         return RejectLog(pd.concat([self.entries, more], ignore_index=True))
+
+    def in_order(self) -> RejectLog:
+        """Returns the log with its entries in the one order that does not depend on their making.
+
+        That is by outcome, code, kind, table, line, column, path and value.
+        """
+        entries = sorted(self.entries.itertuples(index=False, name=None))
+        return RejectLog(pd.DataFrame(entries, columns=pd.Index(_COLUMNS), dtype="object"))
 
     def count(self, *, outcome: Outcome, kind: Literal["row", "file"]) -> int:
         """Returns how many entries of a kind had an outcome."""
@@ -135,7 +148,7 @@ class RejectLog:
         return result
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Writes the log as CSV, readable by its owner only.
+        """Writes the log as CSV, in its order (see `in_order`), readable by its owner only.
 
         Args:
           path: A local path; an existing log is replaced.
@@ -150,7 +163,7 @@ class RejectLog:
             writer = csv.writer(file)
             writer.writerow(_COLUMNS)
             # File names may hold bytes that are not UTF-8; they are shown escaped.
-            for entry in self.entries.itertuples(index=False):
+            for entry in self.in_order().entries.itertuples(index=False):
                 writer.writerow(
                     str(cell).encode("utf-8", "backslashreplace").decode() for cell in entry
                 )

@@ -17,7 +17,8 @@ from etils import epath
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from medical_images.errors import Problem, SpecError, nearest
-from medical_images.paths import absolute
+from medical_images.paths import absolute, joined
+from medical_images.remote import storage_errors, why_unreachable
 from medical_images.spec_parts import (
     FEATURE_TYPES,
     IMAGE_PATH,
@@ -304,22 +305,33 @@ def load_spec(
     if isinstance(spec, CorpusSpec | Mapping):
         made = spec if isinstance(spec, CorpusSpec) else CorpusSpec.from_dict(spec)
         source = YamlSource("spec", {}, {})
-        return LoadedSpec(spec=made, source=source, path=None, root=absolute(root or made.root))
+        base = absolute(root or made.root)
+        _refuse_unreachable(base, headline="The corpus cannot be reached")
+        return LoadedSpec(spec=made, source=source, path=None, root=base)
     path = epath.Path(absolute(spec))
+    _refuse_unreachable(path, headline="The spec cannot be read")
     if not path.exists():
         raise SpecError(
             [Problem(where=os.fspath(path), what="there is no such file")],
             headline="The spec cannot be read",
         )
     try:
-        text = path.read_text(encoding="utf-8")
-    except (UnicodeDecodeError, OSError) as error:
+        text = path.read_bytes().decode("utf-8")
+    except storage_errors(UnicodeDecodeError) as error:
         what = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else "cannot be read"
         raise SpecError([Problem(where=os.fspath(path), what=what)]) from None
     source = parse_yaml(text, name=os.fspath(spec))
     parsed = CorpusSpec.from_dict(source.data, source=source)
-    base = root if root is not None else path.parent / os.path.expanduser(parsed.root)
-    return LoadedSpec(spec=parsed, source=source, path=os.fspath(path), root=absolute(base))
+    base = absolute(root) if root is not None else joined(path.parent, parsed.root)
+    _refuse_unreachable(base, headline="The corpus cannot be reached")
+    return LoadedSpec(spec=parsed, source=source, path=os.fspath(path), root=base)
+
+
+def _refuse_unreachable(path: str | os.PathLike[str], *, headline: str) -> None:
+    if found := why_unreachable(path):
+        what, remedy = found
+        problem = Problem(where=os.fspath(path), what=what, remedy=remedy)
+        raise SpecError([problem], headline=headline)
 
 
 def _as_problems(error: Any, source: YamlSource) -> list[Problem]:

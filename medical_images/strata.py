@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,69 @@ from medical_images.spec import ClassFeature, CorpusSpec, LabelsFeature
 
 _MAX_JOINT = 400
 MISSING = "missing"
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    """How often each number occurs; of two parts of the records, the counts add up.
+
+    Attributes:
+      values: float64 of shape (values,), ascending, without NaN.
+      counts: int64 of shape (values,).
+
+    Example:
+      >>> parts = [Numbers.of(np.array([1.0, 2.0, np.nan])), Numbers.of(np.array([3.0, 4.0]))]
+      >>> Numbers.total(parts).edges(2)
+      (3.0,)
+    """
+
+    values: npt.NDArray[np.float64]
+    counts: IntArray
+
+    @classmethod
+    def of(cls, cells: npt.NDArray[np.float64]) -> Numbers:
+        """Counts the numbers of a column."""
+        present = cells[~np.isnan(cells)] + 0.0  # which makes 0 of -0, an equal number
+        values, counts = np.unique(present, return_counts=True)
+        return cls(values, counts.astype(np.int64))
+
+    @classmethod
+    def total(cls, parts: Iterable[Numbers]) -> Numbers:
+        """Adds up the counts of all parts, of which there is at least one."""
+        found = list(parts)
+        values, codes = np.unique(np.concatenate([p.values for p in found]), return_inverse=True)
+        counts = np.zeros(len(values), dtype=np.int64)
+        np.add.at(counts, codes, np.concatenate([p.counts for p in found]))
+        return cls(values, counts)
+
+    def edges(self, num_bins: int) -> tuple[float, ...]:
+        """The inner edges of bins of equally many images, which are numbers that occur."""
+        ends = np.cumsum(self.counts)
+        total = int(self.counts.sum())
+        places = {total * k // num_bins for k in range(1, num_bins)} - {total}
+        ordered = self.values[np.searchsorted(ends, sorted(places), side="right")]
+        return tuple(edge for edge in np.unique(ordered).tolist() if edge > self.values[0])
+
+
+@dataclasses.dataclass(frozen=True)
+class Joint:
+    """How common the combinations of several features are; the counts of two parts add up.
+
+    Attributes:
+      images: int64 of shape (combinations,), planned images with each.
+      groups: int64 of shape (combinations,), what must stay together with each.
+    """
+
+    images: IntArray
+    groups: IntArray
+
+    @classmethod
+    def total(cls, parts: Iterable[Joint]) -> Joint:
+        """Adds up all parts, of which there is at least one."""
+        found = list(parts)
+        images, groups = ([getattr(p, name) for p in found] for name in ("images", "groups"))
+        return cls(np.sum(images, axis=0), np.sum(groups, axis=0))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,16 +133,21 @@ class Strata:
     num_left_out: int = 0
 
     @classmethod
-    def fit(cls, records: pd.DataFrame, spec: CorpusSpec) -> Strata:
-        """Finds the strata of each feature; bins of equally many images need all records."""
+    def fit(cls, numbers: Mapping[str, Numbers], spec: CorpusSpec) -> Strata:
+        """Finds the strata of each feature.
+
+        Args:
+          numbers: Of all records, what `numbers_of` counts.
+          spec: `features` and `stratify`.
+        """
         features = []
         for stratum in spec.stratify:
             feature = spec.features[stratum.feature]
             if isinstance(feature, ClassFeature | LabelsFeature):
                 features.append(_Balanced(stratum.feature, tuple(feature.values), None))
                 continue
-            numbers = records[feature_column(stratum.feature)].to_numpy(np.float64)
-            edges = _edges(numbers, stratum.bins)
+            bins = stratum.bins
+            edges = numbers[stratum.feature].edges(bins) if isinstance(bins, int) else bins or ()
             features.append(_Balanced(stratum.feature, tuple(_bin_names(edges)), edges))
         return cls(spec, tuple(features))
 
@@ -105,9 +173,25 @@ class Strata:
         joint = [single[:, list(columns)].prod(axis=1, dtype=np.uint8) for columns in self.joint]
         return np.column_stack([single, *joint]) if joint else single
 
-    def with_joint(
-        self, records: pd.DataFrame, *, groups: npt.NDArray[np.int64], shares: list[float]
-    ) -> Strata:
+    def count_joint(self, records: pd.DataFrame, groups: IntArray) -> Joint:
+        """Counts each combination of several features.
+
+        Args:
+          records: Those that are planned.
+          groups: int64 of shape (records,), the number of each record's group.
+
+        Returns:
+          Counts of shape (combinations,); there are none of a single feature, nor by hash, which
+          balances nothing, nor where they are more than 400.
+        """
+        matrix = self.matrix(records)
+        has = [matrix[:, list(columns)].all(axis=1) for columns in self._combinations()]
+        return Joint(
+            np.array([rows.sum() for rows in has], dtype=np.int64),
+            np.array([len(np.unique(groups[rows])) for rows in has], dtype=np.int64),
+        )
+
+    def with_joint(self, joint: Joint, *, shares: list[float]) -> Strata:
         """Adds the combinations of several features, as far as there are enough of them.
 
         A combination is balanced if as many groups have it as there are splits, and the smallest
@@ -115,23 +199,28 @@ class Strata:
         is: the features are balanced separately.
 
         Args:
-          records: Those that are planned.
-          groups: int64 of shape (records,), the number of each record's group.
+          joint: Of all planned records.
           shares: Of the splits.
         """
-        if len(self.features) < 2 or not shares:
+        if not self._num_combinations or not shares:
             return self
-        num_combinations = math.prod(len(feature.values) for feature in self.features)
-        if num_combinations > _MAX_JOINT:
-            return dataclasses.replace(self, num_left_out=num_combinations)
-        matrix = self.matrix(records)
-        kept, num_left_out = [], 0
-        for columns in itertools.product(*self._columns_by_feature()):
-            has = matrix[:, list(columns)].all(axis=1)
-            is_common = has.sum() * min(shares) >= 1 and len(np.unique(groups[has])) >= len(shares)
-            kept += [columns] if is_common else []
-            num_left_out += int(has.any() and not is_common)
+        if self._num_combinations > _MAX_JOINT:
+            return dataclasses.replace(self, num_left_out=self._num_combinations)
+        is_common = (joint.images * min(shares) >= 1) & (joint.groups >= len(shares))
+        kept = itertools.compress(self._combinations(), is_common.tolist())
+        num_left_out = int(((joint.images > 0) & ~is_common).sum())
         return dataclasses.replace(self, joint=tuple(kept), num_left_out=num_left_out)
+
+    @property
+    def _num_combinations(self) -> int:
+        if len(self.features) < 2 or self.spec.splits.method == "hash":
+            return 0
+        return math.prod(len(feature.values) for feature in self.features)
+
+    def _combinations(self) -> list[tuple[int, ...]]:
+        if not 0 < self._num_combinations <= _MAX_JOINT:
+            return []
+        return list(itertools.product(*self._columns_by_feature()))
 
     def _columns_by_feature(self) -> Iterator[range]:
         start = 0
@@ -140,21 +229,18 @@ class Strata:
             start += len(feature.values)
 
 
+def numbers_of(records: pd.DataFrame, spec: CorpusSpec) -> dict[str, Numbers]:
+    """Counts the numbers of each feature that is balanced in bins of equally many images."""
+    return {
+        stratum.feature: Numbers.of(records[feature_column(stratum.feature)].to_numpy(np.float64))
+        for stratum in spec.stratify
+        if isinstance(stratum.bins, int)
+    }
+
+
 def label_of(stratum: tuple[str, str]) -> str:
     """The name of a stratum; that of all images is blank."""
     return "=".join(stratum) if any(stratum) else ""
-
-
-def _edges(
-    numbers: npt.NDArray[np.float64], bins: int | tuple[float, ...] | None
-) -> tuple[float, ...]:
-    """The inner edges of bins; those of equally many images are values that occur."""
-    if not isinstance(bins, int):
-        return tuple(bins or ())
-    ordered = np.sort(numbers[~np.isnan(numbers)])
-    places = [len(ordered) * k // bins for k in range(1, bins)]
-    edges = sorted({float(ordered[place]) for place in places if place < len(ordered)})
-    return tuple(edge for edge in edges if edge > ordered[0])
 
 
 def _bin_names(edges: tuple[float, ...]) -> Iterator[str]:

@@ -7,31 +7,26 @@ its Unicode is normalised (NFC), and declared missing tokens become the empty ce
 
 from __future__ import annotations
 
-import codecs
-import csv
 import dataclasses
 import functools
-import gzip
 import io
 import re
-import unicodedata
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import pandas as pd
 from etils import epath
 
 from medical_images.errors import Problem, SpecError, TableError, nearest, some_lines
 from medical_images.rejects import Outcome, RejectLog
+from medical_images.remote import storage_errors
 from medical_images.spec import CorpusSpec
-from medical_images.spec_parts import Join, Table, normal_form
+from medical_images.spec_parts import Join, normal_form
+from medical_images.table_reader import LINE, TABLE, read_table
 from medical_images.yaml_source import YamlSource
 
-# Which line of which table a row stands on; no header can hold the NUL that sets these apart.
-TABLE, LINE = "\0table", "\0line"
-_KEY = "\0key"
+UNREADABLE, UNJOINED = "The tables cannot be read", "The tables do not join as declared"
+_KEY, _SIDE = "\0key", "\0side"
 KEY_SEPARATOR = "\x1f"
-_MAX_CELL = 1 << 24  # characters; an unclosed quote would swallow the rest of a file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,15 +67,18 @@ def read_rows(spec: CorpusSpec, *, root: str, source: YamlSource) -> Rows:
         except TableError as error:
             problems += error.problems
     if not problems:
-        problems += _absent_columns(spec, frames, source)
+        headers = [[name for name in f.columns if name not in (TABLE, LINE)] for f in frames]
+        problems += absent_columns(spec, headers, source)
     if problems:
-        raise TableError(problems, headline="The tables cannot be read")
-    used = {column for _, column in spec.columns_used()}
-    used |= {left for table in spec.tables if table.join for left in table.join.keys}
-    rows = Rows(_select(frames[0], used), RejectLog(), len(frames[0]))
-    for table, frame in zip(spec.tables[1:], frames[1:], strict=True):
+        raise TableError(problems, headline=UNREADABLE)
+    rows = Rows(select(frames[0], spec, 0), RejectLog(), len(frames[0]))
+    for number, table in enumerate(spec.tables[1:], start=1):
         assert table.join is not None  # the spec is checked
-        rows = _join_table(rows, _select(frame, used | set(table.join.keys.values())), table.join)
+        right = select(frames[number], spec, number)
+        repeated = repeated_keys(rows.frame, right, table.join)
+        if len(repeated):
+            raise TableError(repeated_problems(repeated, table.join), headline=UNJOINED)
+        rows = join_table(rows, right, table.join)
     return rows
 
 
@@ -105,7 +103,7 @@ def read_lists(spec: CorpusSpec, *, root: str, source: YamlSource) -> dict[str, 
     for split, name in spec.splits.files.items():
         try:
             text = _read_text(epath.Path(root) / name)
-        except (OSError, UnicodeDecodeError) as error:
+        except storage_errors(UnicodeDecodeError) as error:
             where = source.where(("splits", "files", split))
             problems.append(Problem(where=where, what=_unreadable(name, error)))
             continue
@@ -131,13 +129,13 @@ def _read_text(path: epath.Path) -> str:
     return data.decode("utf-8-sig")
 
 
-def _unreadable(name: str, error: OSError | UnicodeDecodeError) -> str:
+def _unreadable(name: str, error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return f"there is no file '{name}' in the corpus root"
     if isinstance(error, UnicodeDecodeError):
         line = error.object.count(b"\n", 0, error.start) + 1
         return f"'{name}' is not UTF-8 text (line {line})"
-    return f"'{name}' cannot be read: {error.strerror}"
+    return f"'{name}' cannot be read: {getattr(error, 'strerror', None) or error}"
 
 
 def _torn_lines(
@@ -153,191 +151,16 @@ def _torn_lines(
     )
 
 
-def read_table(table: Table, *, path: epath.Path) -> pd.DataFrame:
-    """Reads one table as text.
+def absent_columns(
+    spec: CorpusSpec, headers: Sequence[Sequence[str]], source: YamlSource
+) -> list[Problem]:
+    """Says which columns of the spec no table has, and which two have.
 
     Args:
-      table: Its dialect, missing tokens and names.
-      path: Its file, local or remote.
-
-    Returns:
-      All columns as text, and `TABLE` (the path in the spec) and `LINE` (from 1, where the row
-      begins).
-
-    Raises:
-      TableError: Lists missing file, wrong encoding, ragged lines, repeated columns and so on.
+      spec: Tables, and the columns that are used.
+      headers: The columns of each table.
+      source: Places in the spec.
     """
-    name = table.path
-    if not path.exists():
-        raise TableError([Problem(where=name, what=f"there is no file '{path}'")])
-    reader = _Reader(table)
-    try:
-        with path.open("rb") as raw:
-            binary = gzip.GzipFile(fileobj=raw) if name.lower().endswith(".gz") else raw
-            text = io.TextIOWrapper(binary, encoding=_codec(table), newline="")
-            reader.read(text)
-    except UnicodeDecodeError as error:
-        raise TableError([_encoding_problem(table, path, error)]) from None
-    except UnicodeError as error:
-        what = f"cannot be read as {table.dialect.encoding}: {error}"
-        raise TableError([Problem(where=name, what=what)]) from None
-    except (OSError, EOFError, LookupError, zlib.error) as error:
-        raise TableError([Problem(where=name, what=f"cannot be read: {error}")]) from None
-    if reader.problems:
-        raise TableError(reader.problems, headline=f"The table {name} cannot be read")
-    return _as_frame(reader, table)
-
-
-def _codec(table: Table) -> str:
-    """Returns the encoding; a byte order mark of UTF-8 is no part of the first column's name."""
-    name = table.dialect.encoding
-    return "utf-8-sig" if codecs.lookup(name).name == "utf-8" else name
-
-
-class _Reader:
-    """Reads the lines of one table into columns and collects what is wrong."""
-
-    def __init__(self, table: Table) -> None:
-        self.table = table
-        self.header: list[str] = []
-        self.columns: list[list[str]] = []
-        self.lines: list[int] = []
-        self.problems: list[Problem] = []
-        self._ragged: dict[int, list[int]] = {}
-        self._nul: list[int] = []
-        self._header_line = table.dialect.skip_lines + 1
-
-    def read(self, text: Iterable[str]) -> None:
-        dialect = self.table.dialect
-        separator = dialect.separator or _default_separator(self.table.path)
-        csv.field_size_limit(_MAX_CELL)
-        source = self._without_nul(text)
-        for _ in range(dialect.skip_lines):
-            next(source, None)
-        reader = csv.reader(source, delimiter=separator, quotechar=dialect.quote, strict=True)
-        skipped, before = dialect.skip_lines, 0
-        try:
-            self._read_header(reader)
-            before = reader.line_num
-            for cells in reader if not self.problems else ():
-                if cells:
-                    self._add(cells, skipped + before + 1)
-                before = reader.line_num
-        except csv.Error as error:
-            self._add_problem(f"line {skipped + before + 1}", _csv_words(error))
-        self._finish()
-
-    def _read_header(self, reader: Iterator[list[str]]) -> None:
-        header = f"line {self._header_line}"
-        if self.table.columns is not None:
-            names = [normal_form(name) for name in self.table.columns]
-        else:
-            names = [normal_form(name) for name in next(reader, [])]
-        if not any(names):
-            self._add_problem(header, "the table is empty; a header line was expected")
-        self.header = [self.table.rename.get(name, name) for name in names]
-        twice = sorted({name for name in self.header if name and self.header.count(name) > 1})
-        if twice:
-            self._add_problem(header, f"the header names {', '.join(map(repr, twice))} twice")
-        for name in set(self.table.rename) - set(names):
-            self._add_problem(
-                "line 1", f"`rename:` of '{name}': {nearest(name, filter(None, names))}"
-            )
-        self.columns = [[] for _ in self.header]
-
-    def _add(self, cells: list[str], line: int) -> None:
-        if len(cells) != len(self.header):
-            self._ragged.setdefault(len(cells), []).append(line)
-            return
-        self.lines.append(line)
-        for column, cell in zip(self.columns, cells, strict=True):
-            column.append(cell)
-
-    def _without_nul(self, text: Iterable[str]) -> Iterator[str]:
-        for number, line in enumerate(text, start=1):
-            if "\0" in line:
-                self._nul.append(number)
-            yield line
-
-    def _finish(self) -> None:
-        for width, lines in sorted(self._ragged.items()):
-            self._add_problem(
-                some_lines(lines),
-                f"{width} cells where the header has {len(self.header)}",
-                "a cell that holds the separator must be quoted; where rows end with a separator,"
-                " the header must too",
-            )
-        if self._nul:
-            self._add_problem(some_lines(self._nul), "NUL characters; this is not a text table")
-        if not self.lines and not self.problems:
-            self._add_problem("", "the table has no rows")
-
-    def _add_problem(self, place: str, what: str, remedy: str = "") -> None:
-        where = f"{self.table.path} {place}".strip()
-        self.problems.append(Problem(where=where, what=what, remedy=remedy))
-
-
-def _default_separator(path: str) -> str:
-    return "\t" if path.lower().removesuffix(".gz").endswith(".tsv") else ","
-
-
-def _csv_words(error: csv.Error) -> str:
-    if "unexpected end of data" in str(error):
-        return "a quote opened in this row is never closed"
-    return f"not valid CSV: {error}"
-
-
-def _encoding_problem(table: Table, path: epath.Path, error: UnicodeDecodeError) -> Problem:
-    """Finds the byte that cannot be decoded; the error itself only knows its place in a chunk."""
-    with path.open("rb") as raw:
-        binary = gzip.GzipFile(fileobj=raw) if table.path.lower().endswith(".gz") else raw
-        data = binary.read()
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        hint = "the file begins like UTF-16: set `dialect: {encoding: utf-16}`"
-    else:
-        hint = "set `dialect: {encoding: ...}`, for example latin-1 or cp1252"
-    try:
-        data.decode(table.dialect.encoding)
-    except UnicodeDecodeError as exact:
-        error = exact
-    line = data.count(b"\n", 0, error.start) + 1
-    byte = error.object[error.start]
-    return Problem(
-        where=f"{table.path} line {line}",
-        what=f"byte 0x{byte:02x} at offset {error.start} is not {table.dialect.encoding}",
-        remedy=hint,
-    )
-
-
-def _as_frame(reader: _Reader, table: Table) -> pd.DataFrame:
-    columns: dict[str, pd.Series[str] | str | list[int]] = {}
-    for name, cells in zip(reader.header, reader.columns, strict=True):
-        if name:
-            columns[name] = clean(pd.Series(cells, dtype="str"), missing=table.missing)
-    columns[TABLE] = table.path
-    columns[LINE] = reader.lines
-    return pd.DataFrame(columns, index=range(len(reader.lines)))
-
-
-def clean(cells: pd.Series[str], *, missing: Sequence[str]) -> pd.Series[str]:
-    """Normalises cells: white space dropped, Unicode NFC, missing tokens as "".
-
-    Example:
-      >>> clean(pd.Series([' a ', 'NA', '007']), missing=['NA']).tolist()
-      ['a', '', '007']
-    """
-    cells = cells.str.strip()
-    odd = ~cells.str.isascii()
-    if odd.any():
-        cells = cells.mask(odd, cells[odd].map(lambda cell: unicodedata.normalize("NFC", cell)))
-    tokens = [token for token in missing if token]
-    return cells.mask(cells.isin(tokens), "") if tokens else cells
-
-
-def _absent_columns(
-    spec: CorpusSpec, frames: Sequence[pd.DataFrame], source: YamlSource
-) -> list[Problem]:
-    headers = [[name for name in frame.columns if name not in (TABLE, LINE)] for frame in frames]
     known = {name for header in headers for name in header} | set(spec.derive)
     shown = {name for h in headers if not _looks_like_data(h) for name in h} | set(spec.derive)
     problems = []
@@ -402,16 +225,28 @@ def _hint(headers: Sequence[Sequence[str]]) -> str:
     return ""
 
 
-def _select(frame: pd.DataFrame, columns: set[str]) -> pd.DataFrame:
-    keep = [name for name in frame.columns if name in columns or name in (TABLE, LINE)]
-    return frame[keep]
+def select(frame: pd.DataFrame, spec: CorpusSpec, number: int) -> pd.DataFrame:
+    """Returns the columns of a table, by its number, that the spec or a join uses."""
+    used = {column for _, column in spec.columns_used()} | {TABLE, LINE}
+    used |= {left for table in spec.tables if table.join for left in table.join.keys}
+    join = spec.tables[number].join
+    used |= set(join.keys.values()) if join else set()
+    return frame[[name for name in frame.columns if name in used]]
 
 
-def _join_table(rows: Rows, right: pd.DataFrame, join: Join) -> Rows:
-    """Joins one more table; the side that may have many rows keeps its lines for messages."""
+def join_table(rows: Rows, right: pd.DataFrame, join: Join) -> Rows:
+    """Joins one more table; the side that may have many rows keeps its lines for messages.
+
+    Rows of one key must be given together. So a corpus may be joined in parts, by key, where rows
+    without a key (see `key_of`) are in any part.
+
+    Args:
+      rows: The rows so far.
+      right: The rows of the table; no key that must be unique stands in `repeated_keys`.
+      join: The keys, and what happens to rows without a partner.
+    """
     left, names = rows.frame, ", ".join(join.keys)
-    left_key, right_key = _key(left, join.keys.keys()), _key(right, join.keys.values())
-    _refuse_repeated(left, left_key, right, right_key, join)
+    left_key, right_key = key_of(left, join.keys.keys()), key_of(right, join.keys.values())
     alone, unused = ~left_key.isin(right_key), ~right_key.isin(left_key)
     alone |= left_key == ""
     unused |= right_key == ""
@@ -439,7 +274,7 @@ def _join_table(rows: Rows, right: pd.DataFrame, join: Join) -> Rows:
     return Rows(joined.astype({LINE: "int64"}), log, num_rows)
 
 
-def _key(frame: pd.DataFrame, columns: Iterable[str]) -> pd.Series[str]:
+def key_of(frame: pd.DataFrame, columns: Iterable[str]) -> pd.Series[str]:
     """Joins key columns to one; "" where one of them is missing, which is no key."""
     parts = frame[list(columns)]
     return join_cells(parts).mask((parts == "").any(axis=1), "")
@@ -458,39 +293,48 @@ def _log_alone(log: RejectLog, rows: pd.DataFrame, outcome: Outcome, column: str
     )
 
 
-def _refuse_repeated(
-    left: pd.DataFrame,
-    left_key: pd.Series[str],
-    right: pd.DataFrame,
-    right_key: pd.Series[str],
-    join: Join,
-) -> None:
-    problems = []
-    for frame, key, names, unique in (
-        (left, left_key, join.keys.keys(), join.cardinality != "many_to_one"),
-        (right, right_key, join.keys.values(), join.cardinality != "one_to_many"),
+def repeated_keys(left: pd.DataFrame, right: pd.DataFrame, join: Join) -> pd.DataFrame:
+    """Returns side, `TABLE` and `LINE` of the rows whose key must not, but does stand twice."""
+    found = []
+    for side, frame, names, is_unique in (
+        ("left", left, join.keys.keys(), join.cardinality != "many_to_one"),
+        ("right", right, join.keys.values(), join.cardinality != "one_to_many"),
     ):
-        repeated = frame[key.duplicated(keep=False) & (key != "")]
-        if unique and len(repeated):
-            where = f"{repeated[TABLE].iloc[0]} {some_lines(repeated[LINE])}"
-            what = f"the key {', '.join(names)} stands more than once"
-            what += f", but the join is {join.cardinality}"
-            remedy = "declare the cardinality that holds, or mend the table"
-            problems.append(Problem(where=where, what=what, remedy=remedy))
-    if problems:
-        raise TableError(problems, headline="The tables do not join as declared")
+        key = key_of(frame, names)
+        mask = key.duplicated(keep=False) & (key != "") & is_unique
+        found.append(frame.loc[mask, [TABLE, LINE]].assign(**{_SIDE: side}))
+    return pd.concat(found, ignore_index=True)
 
 
-def frame_of_paths(columns: Iterable[Mapping[str, str]]) -> pd.DataFrame:
+def repeated_problems(repeated: pd.DataFrame, join: Join) -> list[Problem]:
+    """Says what `repeated_keys` found."""
+    problems = []
+    for (side, table), rows in repeated.groupby([_SIDE, TABLE]):
+        names = join.keys.keys() if side == "left" else join.keys.values()
+        what = f"the key {', '.join(names)} stands more than once"
+        what += f", but the join is {join.cardinality}"
+        remedy = "declare the cardinality that holds, or mend the table"
+        where = f"{table} {some_lines(rows[LINE])}"
+        problems.append(Problem(where=where, what=what, remedy=remedy))
+    return problems
+
+
+def frame_of_paths(
+    told: Sequence[Mapping[str, str]], *, columns: Collection[str], num_before: int = 0
+) -> pd.DataFrame:
     """Makes rows out of image paths, for a corpus without tables.
 
     Args:
-      columns: For each image, the columns that its path tells.
+      told: For each image, the columns that its path tells.
+      columns: All columns that paths can tell.
+      num_before: How many images there are before these.
 
     Returns:
-      The rows; `LINE` counts the images in the order of their paths.
+      The rows, with "" where a path tells nothing; `LINE` counts the images in the order of their
+      paths.
     """
-    frame = pd.DataFrame(list(columns), dtype="str")
+    frame = pd.DataFrame({name: [cells.get(name, "") for cells in told] for name in columns})
+    frame = frame.set_axis(range(len(told))).astype("str")
     frame[TABLE] = "images"
-    frame[LINE] = range(1, len(frame) + 1)
-    return frame
+    frame[LINE] = range(num_before + 1, num_before + len(frame) + 1)
+    return frame.astype({TABLE: "str", LINE: "int64"})

@@ -57,6 +57,11 @@ def _join(path: pathlib.Path) -> tuple[Joined, CorpusSpec]:
     return join_images(rows, files, spec, lists), spec
 
 
+def _check_rejects(joined: Joined, spec: CorpusSpec, *, epilog: str = "") -> None:
+    counts = {"num_rows": joined.num_rows, "num_records": len(joined.records)}
+    check_rejects(joined.log, spec, **counts, epilog=epilog)
+
+
 def _entries(joined: Joined) -> list[tuple[str, str, object]]:
     """(outcome, code, line of a row or path of a file), sorted."""
     return sorted(
@@ -113,6 +118,12 @@ CASES = {
     "two files differ in their extension": (
         _spec("{id}.png", "{id}.*"), "id patient dx" + GOOD, [ONE, "img/1.PNG", TWO], [TWO],
         [("rejected", "image_ambiguous", 2)]),
+    "a file of a row that two files fit is another row's": (
+        _spec("{id}.png", "{id}*.png"), "id patient dx\n1 p nv\n12 p nv",
+        ["img/12.png", "img/13.png"], ["img/12.png"], [("rejected", "image_ambiguous", 2)]),
+    "no row is left before files are looked for": (
+        _spec(more="derive: {patient: {from: visit, pattern: p}}\n"), "id visit dx\n1 q nv", [ONE],
+        [], [("rejected", "derive_no_match", 2), ("reported", "image_unreferenced", ONE)]),
     "two templates fit two files": (
         _spec('"img/{id}.png"', '["img/{id}.png", "old/{id}.png"]'), "id patient dx" + GOOD,
         [ONE, "old/1.png", "old/2.png"], ["old/2.png"], [("rejected", "image_ambiguous", 2)]),
@@ -371,7 +382,7 @@ def test_link_out_of_the_root_is_rejected_where_there_is_no_table(tmp_path, outs
 def test_corpus_without_tables_and_without_images_is_refused(tmp_path):
     path = _write(tmp_path, PATHS, None, [])
     with pytest.raises(CorpusError):
-        check_rejects(*_join(path))
+        _check_rejects(*_join(path))
 
 
 # Each case: a pattern, and the groups of the ids p12, q34.
@@ -636,7 +647,7 @@ def test_refusal_tells_unknown_cells_of_official_splits(tmp_path):
     splits = "{column: set, values: {train: [TRAIN, 0], rest: TEST}, a: 1}"
     path = _write_official(tmp_path, splits, "TRAIN Train -", {}, IMAGES)
     with pytest.raises(RejectedError) as caught:
-        check_rejects(*_join(path))
+        _check_rejects(*_join(path))
     (problem,) = caught.value.problems
     assert "column 'set'" in str(problem)
     assert "line 3); found 'Train' (allowed: TRAIN, 0, TEST)" in str(problem)
@@ -645,7 +656,7 @@ def test_refusal_tells_unknown_cells_of_official_splits(tmp_path):
 def test_cells_of_a_column_that_is_a_group_too_are_not_shown(tmp_path):
     path = _write_official(tmp_path, "{column: patient, values: [p]}", "- - -", {}, IMAGES)
     with pytest.raises(RejectedError, match="split_unknown") as caught:
-        check_rejects(*_join(path))
+        _check_rejects(*_join(path))
     assert "'q'" not in str(caught.value)
 
 
@@ -698,14 +709,14 @@ def test_build_accepts_what_the_spec_says(tmp_path, name):
     spec = _spec(more=f"rejects: {rejects}\n")
     joined, parsed = _join(_write(tmp_path, spec, "id patient dx" + GOOD, images))
     with contextlib.nullcontext() if accepted else pytest.raises(RejectedError):
-        check_rejects(joined, parsed)
+        _check_rejects(joined, parsed)
 
 
 def test_refusal_tells_codes_lines_and_what_is_allowed(tmp_path):
     table = "id patient dx\n1 p nw\n2 q nw\n3 q -\n4 q nv"
     joined, spec = _join(_write(tmp_path, SPEC, table, [ONE, TWO, THREE]))
     with pytest.raises(RejectedError) as caught:
-        check_rejects(joined, spec, epilog="Listed in a file.")
+        _check_rejects(joined, spec, epilog="Listed in a file.")
     message = str(caught.value)
     assert "4 of 4 rows and files rejected" in message
     assert "2 rows (lines 2, 3); found 'nw' (allowed: nv, mel)" in message
@@ -720,7 +731,7 @@ def test_refusal_because_nothing_is_left_says_why(tmp_path):
     spec = _spec(more="rejects: {rows_without_image: report}\n")
     joined, parsed = _join(_write(tmp_path, spec, "id patient dx" + GOOD, [THREE]))
     with pytest.raises(RejectedError) as caught:
-        check_rejects(joined, parsed)
+        _check_rejects(joined, parsed)
     assert len(caught.value.problems) > 0
     assert "0 problems" not in str(caught.value)
 
@@ -729,8 +740,21 @@ def test_many_unknown_classes_are_counted_not_listed(tmp_path):
     table = "id patient dx\n" + "\n".join(f"{n} p secret{n}" for n in range(21))
     joined, spec = _join(_write(tmp_path, SPEC, table, [f"img/{n}.png" for n in range(21)]))
     with pytest.raises(RejectedError, match="21 distinct values") as caught:
-        check_rejects(joined, spec)
+        _check_rejects(joined, spec)
     assert "secret" not in str(caught.value)
+
+
+def test_the_order_of_a_log_is_not_that_of_its_making():
+    rows = pd.DataFrame({"table": "a.csv", "line": [10, 9]})
+    rows["path"] = pd.Series(["x", "\udce9"], dtype="object")
+    made = {"outcome": "rejected", "kind": "row"}
+    log = RejectLog().adding(code="conflict", entries=rows, **made)
+    other = RejectLog().adding(code="bad_name", entries=rows[:1], **made)
+    found = RejectLog.concat([log, other]).in_order()
+    assert found.entries[["code", "line"]].values.tolist() == [
+        ["bad_name", 10], ["conflict", 9], ["conflict", 10],
+    ]  # fmt: skip
+    pd.testing.assert_frame_equal(found.entries, RejectLog.concat([other, log]).in_order().entries)
 
 
 def test_rejects_file_is_read_by_its_owner_only_and_holds_odd_names(tmp_path):
@@ -762,7 +786,7 @@ def test_messages_show_neither_patients_nor_image_names(tmp_path, folders, cells
     spec = _spec("img/{id}.png", "img/*/{id}.png") + "rejects: {images_without_row: refuse}\n"
     images = [f"img/{folder}/{IMAGE}.png" for folder in folders] + [f"img/c/{IMAGE}-2.png"]
     with pytest.raises(CorpusError) as caught:
-        check_rejects(*_join(_write(tmp_path, spec, table, images)))
+        _check_rejects(*_join(_write(tmp_path, spec, table, images)))
     for message in (str(caught.value), repr(caught.value)):
         assert PATIENT not in message
         assert IMAGE not in message
@@ -1027,9 +1051,9 @@ def test_tables_and_spec_and_rejects_are_no_images(tmp_path):
     spec = _spec("img/{id}.png", "**/{file}", more="splits: {train: 1}\n")
     path = _write(tmp_path, spec, "file patient dx\n1.png p nv\n1.png p nv", [ONE, TWO])
     for _ in range(2):  # the first leaves a list of rejects beside the spec
-        joined = plan_corpus(load_spec(path)).joined
-        assert joined.num_files == 2
-        assert joined.log.counts() == {
+        accepted = plan_corpus(load_spec(path)).accepted
+        assert accepted.num_files == 2
+        assert accepted.log.counts() == {
             "excluded": {"duplicate_row": 1},
             "reported": {"image_unreferenced": 1},
         }
@@ -1069,7 +1093,7 @@ def test_cells_of_identifying_columns_are_not_shown(tmp_path):
     path = _write(tmp_path, spec, "id patient dx\n1 SMITH nv\n2 JONES nv", [ONE, TWO])
     joined, parsed = _join(path)
     with pytest.raises(RejectedError, match="label_unknown") as caught:
-        check_rejects(joined, parsed)
+        _check_rejects(joined, parsed)
     assert "SMITH" not in str(caught.value)
 
 

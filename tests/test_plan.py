@@ -17,7 +17,8 @@ from strategies import copied, records, records_of, spec_of
 
 from medical_images import line
 from medical_images.errors import SpecError
-from medical_images.plan import Former, Plan, plan_records
+from medical_images.plan import Plan, plan_records
+from medical_images.scheme import Former
 from medical_images.spec import CorpusSpec
 
 AGE = {"feature": "age", "bins": ["40", "60"]}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import medical_images as mi
-from medical_images import corpus, features, local_engine, shards
+from medical_images import corpus, features, image_bytes, local_engine, shard_writing, shards
 
 SIZES = st.lists(st.integers(1, 10_000), min_size=1, max_size=200).map(np.array)
 
@@ -49,9 +49,10 @@ def make_task(planned, path, records) -> shards.ShardTask:
     return shards.ShardTask(
         path=str(path),
         file_format="tfrecord",
-        spec=planned.loaded.spec,
-        root=planned.loaded.root,
+        spec=planned.accepted.loaded.spec,
+        root=planned.accepted.loaded.root,
         records=records,
+        num_records=len(records),
     )
 
 
@@ -59,8 +60,8 @@ def test_a_record_is_the_same_example_that_tfds_would_serialise(planned, tmp_pat
     """The image is put in beside TFDS's own serialiser, so the oracle is TFDS's whole one."""
     records = planned.plan.splits["validation"]
     path = tmp_path / "shard.tfrecord"
-    result = shards.write_shard(make_task(planned, path, records))
-    spec, root = planned.loaded.spec, planned.loaded.root
+    result = shard_writing.write_shard(make_task(planned, path, records))
+    spec, root = planned.accepted.loaded.spec, planned.accepted.loaded.root
     whole = features.features_dict(spec)
     serializer = tfds.core.example_serializer.ExampleSerializer(whole.get_serialized_info())
     metadata = features.iter_metadata(records, spec)
@@ -68,7 +69,8 @@ def test_a_record_is_the_same_example_that_tfds_would_serialise(planned, tmp_pat
     assert result.num_examples == len(records) == len(serialised)
     assert result.num_bytes == sum(map(len, serialised))
     for record, example, data in zip(records.itertuples(), metadata, serialised, strict=True):
-        example = {"image": shards.read_image(record, root, spec.images), **example}
+        file = image_bytes.ImageOfRow(record.path, record.num_bytes, record.table, record.line)
+        example = {"image": image_bytes.read_image(file, root, spec.images).data, **example}
         expected = serializer.serialize_example(whole.encode_example(example))
         assert tf.train.Example.FromString(data) == tf.train.Example.FromString(expected)
 
@@ -76,16 +78,16 @@ def test_a_record_is_the_same_example_that_tfds_would_serialise(planned, tmp_pat
 def test_estimated_sizes_bound_the_written_ones(planned, tmp_path):
     records = planned.plan.splits["train"]
     path = tmp_path / "shard.tfrecord"
-    shards.write_shard(make_task(planned, path, records))
+    shard_writing.write_shard(make_task(planned, path, records))
     lengths = [len(data) for data in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()]
-    estimates = shards.estimate_sizes(records, planned.loaded.spec)
+    estimates = shards.estimate_sizes(records, planned.accepted.loaded.spec)
     assert (np.array(lengths) + 16 <= estimates).all()
 
 
 def test_writing_a_shard_again_gives_the_same_bytes(planned, tmp_path):
     records = planned.plan.splits["test"]
     for name in "ab":
-        shards.write_shard(make_task(planned, tmp_path / name, records))
+        shard_writing.write_shard(make_task(planned, tmp_path / name, records))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
@@ -94,7 +96,7 @@ def test_a_failed_shard_leaves_no_file(planned, tmp_path):
     with pytest.raises(
         mi.BuildError, match=r"metadata.csv line \d+: its image file cannot be read"
     ):
-        shards.write_shard(make_task(planned, tmp_path / "shard", records))
+        shard_writing.write_shard(make_task(planned, tmp_path / "shard", records))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -106,13 +108,13 @@ def test_one_bad_shard_stops_all_and_names_the_row(planned, tmp_path, workers):
         make_task(planned, tmp_path / str(k), bad if k == 1 else good.iloc[:50]) for k in range(4)
     ]
     with pytest.raises(mi.BuildError, match=r"metadata.csv line \d+"):
-        local_engine.write_shards(tasks, num_workers=workers, progress=False)
+        local_engine.write_shards(tasks, results=str(tmp_path), num_workers=workers, progress=False)
 
 
 def test_progress_counts_every_image(planned, tmp_path):
     seen: list[int] = []
     records = planned.plan.splits["test"]
-    shards.write_shard(make_task(planned, tmp_path / "shard", records), advance=seen.append)
+    shard_writing.write_shard(make_task(planned, tmp_path / "shard", records), advance=seen.append)
     assert seen == list(range(1, len(records) + 1))
 
 

@@ -19,8 +19,10 @@ from hypothesis import strategies as st
 from tensorflow_datasets.core.utils import file_utils
 
 import medical_images as mi
-from medical_images.dataset_index import FOLDER, group_places, read_former, write_index
+from medical_images.dataset_index import FOLDER, group_places, read_former
+from medical_images.index_writing import merge_index, write_index_part
 from medical_images.line_slices import cut_places
+from medical_images.spec import CorpusSpec
 
 SIZES = st.lists(st.integers(1, 6), min_size=1, max_size=30)
 WEIGHTS = st.lists(st.integers(1, 40), min_size=2, max_size=6)
@@ -197,12 +199,19 @@ def rewrite_index(builder, split: str, **columns: object) -> None:
     """Writes a split's index anew, with other values in some columns."""
     index = mi.index(builder, split).assign(**columns)
     records = pd.DataFrame({name: index[f"_{name}"] for name in ("group", "key", "position")})
-    write_index(
-        records.assign(feature_image_id=index["image_id"]),
-        features={"image_id": None},
-        path=pathlib.Path(builder.data_dir) / FOLDER / f"{split}.parquet",
-        seed=3,
+    spec = CorpusSpec.from_dict(
+        {
+            "name": "mine",
+            "images": {"path": "{image_id}.jpg"},
+            "features": {"image_id": {"type": "id"}},
+            "seed": 3,
+        }
     )
+    folder = epath.Path(builder.data_dir) / FOLDER
+    part = folder / "part"
+    write_index_part(records.assign(feature_image_id=index["image_id"]), spec, part)
+    merge_index([part], folder / f"{split}.parquet", spec)
+    part.unlink()
 
 
 @pytest.fixture

@@ -11,10 +11,15 @@ from hypothesis import strategies as st
 from oracles import bin_name, strata_of
 from strategies import FEW, records, records_of, spec_of
 
-from medical_images.strata import Strata
+from medical_images.spec import CorpusSpec
+from medical_images.strata import Numbers, Strata, numbers_of
 
 AGE = {"feature": "age", "bins": ["40", "60"]}
 FEATURES = {"label": None, "findings": None, "age": (40.0, 60.0)}
+
+
+def fitted(table: pd.DataFrame, spec: CorpusSpec) -> Strata:
+    return Strata.fit(numbers_of(table, spec), spec)
 
 
 def counts_of(strata: Strata, table: pd.DataFrame) -> dict[tuple[str, str], int]:
@@ -30,8 +35,8 @@ def cells_of(table: pd.DataFrame) -> list[dict[str, object]]:
 def test_each_record_is_in_the_strata_of_its_cells(table, names, number):
     features = {name: FEATURES[name] for name in names[:number]}
     spec = spec_of(stratify=[AGE if name == "age" else name for name in features])
-    strata = Strata.fit(table, spec)
-    strata = strata.with_joint(table, groups=np.arange(len(table)), shares=[1.0])
+    strata = fitted(table, spec)
+    strata = strata.with_joint(strata.count_joint(table, np.arange(len(table))), shares=[1.0])
     matrix = strata.matrix(table)
     assert matrix.dtype == np.uint8
     assert set(np.unique(matrix)) <= {0, 1}
@@ -66,7 +71,7 @@ def test_each_record_is_in_the_strata_of_its_cells(table, names, number):
 def test_a_bin_holds_its_lower_edge(age, name):
     spec = spec_of(stratify={"feature": "age", "bins": ["40", "60.5"]})
     table = records_of(["p"], feature_age=[age])
-    found = counts_of(Strata.fit(table, spec), table)
+    found = counts_of(fitted(table, spec), table)
     assert found == {("age", n): int(n == name) for n in (*found_names([40, 60.5]), "missing")}
 
 
@@ -84,7 +89,7 @@ NUMBERS = st.lists(
 @given(numbers=NUMBERS, num_bins=st.integers(2, 6))
 def test_bins_of_equally_many_images_are_never_empty(numbers, num_bins):
     table = records_of([""] * len(numbers), feature_age=pd.Series(numbers, dtype="float64"))
-    strata = Strata.fit(table, spec_of(stratify={"feature": "age", "bins": num_bins}))
+    strata = fitted(table, spec_of(stratify={"feature": "age", "bins": num_bins}))
     counts = counts_of(strata, table)
     present = [number for number in numbers if number == number]
     assert counts.pop(("age", "missing")) == len(numbers) - len(present)
@@ -104,6 +109,17 @@ def test_bins_of_equally_many_images_are_never_empty(numbers, num_bins):
         assert low[-1] < high[0]
 
 
+@FEW
+@given(numbers=NUMBERS, num_parts=st.integers(1, 4), num_bins=st.integers(2, 6))
+def test_counts_of_parts_make_the_bins_of_all_records(numbers, num_parts, num_bins):
+    parts = np.array_split(np.array(numbers, dtype=np.float64), num_parts)
+    total = Numbers.total(Numbers.of(part) for part in parts)
+    ordered = sorted(number for number in numbers if number == number)
+    places = {len(ordered) * k // num_bins for k in range(1, num_bins)} - {len(ordered)}
+    edges = {ordered[place] for place in places} - set(ordered[:1])
+    assert total.edges(num_bins) == tuple(sorted(edges))
+
+
 @pytest.mark.parametrize(
     ("ages", "expected"),
     [
@@ -117,7 +133,7 @@ def test_bins_of_equally_many_images_are_never_empty(numbers, num_bins):
 )
 def test_two_bins_of_equally_many_images(ages, expected):
     table = records_of([""] * len(ages), feature_age=ages)
-    strata = Strata.fit(table, spec_of(stratify={"feature": "age", "bins": 2}))
+    strata = fitted(table, spec_of(stratify={"feature": "age", "bins": 2}))
     assert counts_of(strata, table) == {("age", name): n for name, n in expected.items()}
 
 
@@ -128,16 +144,16 @@ def test_whole_numbers_have_bins_too():
         supervised=None,
         stratify={"feature": "stage", "bins": ["2"]},
     )
-    found = counts_of(Strata.fit(table, spec), table)
+    found = counts_of(fitted(table, spec), table)
     assert found == {("stage", "under 2"): 1, ("stage", "2 and over"): 2, ("stage", "missing"): 0}
 
 
 def test_without_features_there_is_no_stratum():
     table = records_of(["p", "q"])
-    strata = Strata.fit(table, spec_of(stratify=[]))
+    strata = fitted(table, spec_of(stratify=[]))
     assert strata.names == []
     assert strata.matrix(table).shape == (2, 0)
-    assert strata.with_joint(table, groups=np.arange(2), shares=[1.0]) == strata
+    assert strata.with_joint(strata.count_joint(table, np.arange(2)), shares=[1.0]) == strata
 
 
 @FEW
@@ -150,7 +166,8 @@ def test_combinations_are_balanced_where_every_split_can_have_one(table, shares,
     features = {name: FEATURES[name] for name in ("label", "findings", "age")[: 2 + with_age]}
     spec = spec_of(stratify=["label", "findings", *([AGE] if with_age else [])])
     codes = pd.factorize(table["group"])[0]
-    strata = Strata.fit(table, spec).with_joint(table, groups=codes, shares=shares)
+    strata = fitted(table, spec)
+    strata = strata.with_joint(strata.count_joint(table, codes), shares=shares)
     images: collections.Counter = collections.Counter()
     groups: dict[tuple[str, str], set[int]] = collections.defaultdict(set)
     for record, code in zip(cells_of(table), codes, strict=True):
@@ -184,7 +201,7 @@ def wide_spec(*sizes: int):
 )
 def test_too_many_combinations_are_left_out_and_told(sizes, num_joint, num_left_out):
     table = records_of(["p", "q", "r"], **{f"feature_f{k}": "v0" for k in range(len(sizes))})
-    strata = Strata.fit(table, wide_spec(*sizes))
-    strata = strata.with_joint(table, groups=np.arange(3), shares=[0.5, 0.5])
+    strata = fitted(table, wide_spec(*sizes))
+    strata = strata.with_joint(strata.count_joint(table, np.arange(3)), shares=[0.5, 0.5])
     assert len(strata.joint) == num_joint
     assert strata.num_left_out == num_left_out

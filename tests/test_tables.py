@@ -5,16 +5,31 @@ import gzip
 import pathlib
 import textwrap
 import unicodedata
+from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from etils import epath
+from hypothesis import example, given
 from hypothesis import strategies as st
-from strategies import FEW
+from strategies import FEW, MANY
 
-from medical_images.errors import SpecError, TableError
+from medical_images.errors import Problem, SpecError, TableError
 from medical_images.spec import load_spec
-from medical_images.tables import LINE, TABLE, Rows, clean, read_lists, read_rows
+from medical_images.spec_parts import Table
+from medical_images.table_reader import (
+    LINE,
+    TABLE,
+    Faults,
+    clean,
+    count_quotes,
+    problems_of,
+    ranges_of,
+    read_header,
+    read_parts,
+    read_range,
+)
+from medical_images.tables import Rows, read_lists, read_rows
 
 SPEC = """\
 name: mine
@@ -254,6 +269,117 @@ def test_what_a_csv_writer_writes_is_read_letter_by_letter(tmp_path_factory, cel
     rows = _read(folder, SPEC.format(path="a.csv", keys=""))
     expected = [tuple(unicodedata.normalize("NFC", cell.strip()) for cell in row) for row in cells]
     assert [row[1:] for row in _values(rows)] == expected
+
+
+# --- ranges --------------------------------------------------------------------------------------
+
+PIECES = st.sampled_from(
+    [
+        "a",
+        "1",
+        ",",
+        '"',
+        '""',
+        '"a,b"',
+        '"a\nb"',
+        '"\r\n"',
+        "\n",
+        "\r\n",
+        "\r",
+        "é",
+        " ",
+        "x,y\n",
+        "\0",
+    ]
+)
+
+
+def _whole(table: Table, path: epath.Path) -> tuple[Any, list[Problem]]:
+    try:
+        header = read_header(table, path=path)
+        parts = list(read_parts(table, path=path, num_rows=2))
+    except TableError as error:
+        return None, list(error.problems)
+    faults = sum((part.faults for part in parts), Faults())
+    frame = pd.concat([part.frame for part in parts], ignore_index=True)
+    return frame, problems_of(table, header, faults, num_rows=len(frame))
+
+
+def _in_ranges(table: Table, path: epath.Path, num_bytes: int) -> tuple[Any, list[Problem]] | None:
+    """The rows as read in ranges; None where the table must be read whole."""
+    header = read_header(table, path=path)
+    parts, num_lines, num_quotes = [], header.num_lines, 0
+    for begin, end in ranges_of(table, header, path=path, num_bytes=num_bytes):
+        found = count_quotes(table, path=path, begin=begin, end=end)
+        part = read_range(
+            table, header, path=path, begin=begin, end=end, num_quotes=(num_quotes, found)
+        )
+        num_quotes += found
+        if part.faults.error is not None:
+            return None
+        parts.append(part.moved(num_lines))
+        num_lines += part.num_lines
+    if not parts:
+        return None
+    faults = sum((part.faults for part in parts), Faults())
+    frame = pd.concat([part.frame for part in parts], ignore_index=True)
+    return frame, problems_of(table, header, faults, num_rows=len(frame))
+
+
+@MANY
+@given(
+    pieces=st.lists(PIECES, max_size=30),
+    num_bytes=st.integers(1, 40),
+    header=st.sampled_from(["id,note\n", '"id","no\nte"\r\n', "\ufeffid,note\r", None]),
+    skip_lines=st.integers(0, 2),
+    encoding=st.sampled_from(["utf-8", "latin-1"]),
+)
+@example(["1,x\n", '"a\n', "1,y\n", 'b",2\n'], 6, "id,note\n", 0, "utf-8")
+@example(["1,x\r\n"] * 6, 1, "id,note\r\n", 1, "utf-8")
+def test_ranges_give_the_rows_of_the_whole_or_an_error(
+    tmp_path_factory, pieces, num_bytes, header, skip_lines, encoding
+):
+    text = "above\n" * skip_lines + (header or "") + "".join(pieces)
+    path = epath.Path(tmp_path_factory.mktemp("ranges")) / "a.csv"
+    path.write_bytes(text.encode(encoding, "replace"))
+    dialect = {"skip_lines": skip_lines, "encoding": encoding, "header": header is not None}
+    table = Table(path="a.csv", dialect=dialect, columns=None if header else ["id", "note"])
+    expected, problems = _whole(table, path)
+    found = _in_ranges(table, path, num_bytes)
+    if found is not None:
+        pd.testing.assert_frame_equal(found[0], expected)
+        assert found[1] == problems
+
+
+@FEW
+@given(
+    cells=st.lists(st.tuples(*[st.text(alphabet='a1 ,"\n\ré', max_size=4)] * 2), min_size=1),
+    quoting=st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
+    end=st.sampled_from(["\n", "\r\n", "\r"]),
+    num_bytes=st.integers(1, 10),
+)
+def test_what_a_csv_writer_writes_can_be_read_in_ranges(
+    tmp_path_factory, cells, quoting, end, num_bytes
+):
+    path = epath.Path(tmp_path_factory.mktemp("ranges")) / "a.csv"
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, quoting=quoting, lineterminator=end)
+        writer.writerows([("id", "no\nte"), *cells])
+    found = _in_ranges(table := Table(path="a.csv"), path, num_bytes)
+    assert found is not None
+    pd.testing.assert_frame_equal(found[0], _whole(table, path)[0])
+
+
+@pytest.mark.parametrize(
+    ("path", "encoding"), [("a.csv.gz", "utf-8"), ("a.csv", "utf-16"), ("a.csv", "cp037")]
+)
+def test_what_is_packed_or_not_like_ascii_is_not_cut(tmp_path, path, encoding):
+    text = ("id,note\n" + "1,x\n" * 99).encode(encoding)
+    (tmp_path / path).write_bytes(gzip.compress(text, 0) if path.endswith("gz") else text)
+    table, place = Table(path=path, dialect={"encoding": encoding}), epath.Path(tmp_path) / path
+    header = read_header(table, path=place)
+    assert ranges_of(table, header, path=place, num_bytes=50) == []
+    assert len(_whole(table, place)[0]) == 99
 
 
 def test_cleaning_keeps_the_index():

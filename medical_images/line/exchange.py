@@ -268,7 +268,7 @@ def polish_nodes(
     Returns:
         int64[g]: the new node of each group.
     """
-    line = _Line(sheet, nodes.copy(), excess.copy(), weights, cut_weights)
+    line = _Line(sheet, nodes, excess, weights, cut_weights)
     num_nodes = len(excess) - 1
     reach = max(1, min(_MAX_REACH, _REACH_GROUPS * num_nodes // max(1, len(nodes))))
     for _ in range(max(2, min(_MAX_SWEEPS, _SWEPT_LABELS // len(weights)))):
@@ -277,15 +277,40 @@ def polish_nodes(
     return line.nodes
 
 
-@dataclass(frozen=True)
 class _Line:
-    """Groups in nodes; `nodes` and `excess` are changed in place."""
+    """Groups in nodes, and what stands before each cut.
 
-    sheet: Sheet
-    nodes: IntArray
-    excess: FloatArray
-    weights: FloatArray
-    cut_weights: FloatArray
+    Attributes:
+        nodes: int64[g], the node of each group.
+        excess: float64[n + 1, d], what stands before each cut minus its target.
+    """
+
+    def __init__(
+        self,
+        sheet: Sheet,
+        nodes: IntArray,
+        excess: FloatArray,
+        weights: FloatArray,
+        cut_weights: FloatArray,
+    ) -> None:
+        self.nodes = nodes.copy()
+        self.excess = excess.copy()
+        self._types = sheet.types
+        self._vectors = np.vstack([sheet.vectors, np.zeros(len(weights))])  # the last is "nothing"
+        self._weights = weights
+        self._cut_weights = cut_weights
+        # Sums of `cut_weights` over all pairs of cuts up to two of them.
+        self._area = np.cumsum(np.cumsum(cut_weights, axis=0), axis=1)
+        by_node = np.argsort(nodes, kind="stable")
+        ends = np.searchsorted(nodes[by_node], np.arange(1, len(excess) - 1))
+        self._firsts = [self._one_of_each_type(items) for items in np.split(by_node, ends)]
+
+    def _one_of_each_type(self, items: IntArray) -> IntArray:
+        """The first of each type; `items` are ascending, and types too, as in the sheet."""
+        types = self._types[items]
+        is_first = np.ones(len(items), dtype=np.bool_)
+        np.not_equal(types[1:], types[:-1], out=is_first[1:])
+        return items[is_first]
 
     def polish_cut(self, cut: int, reach: int) -> int:
         """Exchanges groups over one cut while the error falls; returns how many times.
@@ -294,40 +319,42 @@ class _Line:
         b - a to the excess of the cuts i + 1 to j, and to no other.
         """
         low, high = max(0, cut - reach), min(len(self.excess) - 1, cut + reach)
-        area = np.cumsum(np.cumsum(self.cut_weights, axis=0), axis=1)
-        edge = np.diagonal(area)
+        edge = np.diagonal(self._area)
         for count in range(_MAX_MOVES):
-            left, va, i = self._candidates(low, cut)
-            right, vb, j = self._candidates(cut, high)
+            left, i = self._candidates(low, cut)
+            right, j = self._candidates(cut, high)
+            va, vb = self._vectors[left], self._vectors[right]
             # Only differences between nodes of this range matter, so the sum may begin at `low`.
-            run = np.cumsum(self.cut_weights[low:high] @ self.excess, axis=0) * self.weights
+            run = np.cumsum(self._cut_weights[low:high] @ self.excess, axis=0) * self._weights
             at_i, at_j = run[i - low], run[j - low]
-            norms = (va**2 @ self.weights)[:, None] + vb**2 @ self.weights
-            norms -= 2 * (va * self.weights) @ vb.T
+            norms = (va**2 @ self._weights)[:, None] + vb**2 @ self._weights
+            norms -= 2 * (va * self._weights) @ vb.T
             pull = (vb * at_j).sum(axis=1) + (va * at_i).sum(axis=1)[:, None]
             pull -= at_i @ vb.T + va @ at_j.T
-            costs = 2 * pull + (edge[j] + edge[i][:, None] - 2 * area[np.ix_(i, j)]) * norms
+            costs = 2 * pull + (edge[j] + edge[i][:, None] - 2 * self._area[i[:, None], j]) * norms
             best = int(costs.argmin())
             if costs.flat[best] >= 0:
                 return count
             a, b = divmod(best, len(right))
             self.excess[i[a] + 1 : j[b] + 1] += vb[b] - va[a]
-            self.nodes[left[a : a + 1][left[a] >= 0]] = j[b]
-            self.nodes[right[b : b + 1][right[b] >= 0]] = i[a]
+            self._move(int(left[a]), int(j[b]))
+            self._move(int(right[b]), int(i[a]))
         return _MAX_MOVES
 
-    def _candidates(self, low: int, high: int) -> tuple[IntArray, FloatArray, IntArray]:
+    def _move(self, item: int, node: int) -> None:
+        if item >= 0:
+            before, self.nodes[item] = int(self.nodes[item]), node
+            for changed in (before, node):
+                items = np.flatnonzero(self.nodes == changed)
+                self._firsts[changed] = self._one_of_each_type(items)
+
+    def _candidates(self, low: int, high: int) -> tuple[IntArray, IntArray]:
         """One group of each type in each node of a range, and nothing (-1) in each node.
 
         Returns:
-            The places in the sheet, the vectors and the nodes.
+            The places in the sheet, and the nodes.
         """
-        items = np.flatnonzero((self.nodes >= low) & (self.nodes < high))
-        items = items[np.argsort(self.nodes[items], kind="stable")]
-        key = self.nodes[items] * len(self.nodes) + self.sheet.types[items]
-        items = items[np.append(True, np.diff(key) != 0)[: len(items)]]
+        items = np.concatenate(self._firsts[low:high])
         spare = np.arange(low, high)
-        vectors = np.zeros((len(items) + len(spare), len(self.weights)))
-        vectors[: len(items)] = self.sheet.vectors[items]
-        nodes = np.append(self.nodes[items], spare)
-        return np.append(items, np.full(len(spare), -1)), vectors, nodes
+        nodes = np.concatenate([self.nodes[items], spare])
+        return np.concatenate([items, np.full(len(spare), -1)]), nodes

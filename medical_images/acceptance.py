@@ -1,0 +1,151 @@
+"""A corpus that was read is accepted, or refused with a list of what was rejected."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from medical_images.errors import Problem, SpecError
+from medical_images.join import check_rejects
+from medical_images.paths import absolute
+from medical_images.rejects import RejectLog, refuse_foreign
+from medical_images.spec import LoadedSpec
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AcceptedCorpus:
+    """What a corpus holds, all of it accepted.
+
+    Attributes:
+      loaded: Its spec.
+      log: Every row and file that is not simply written.
+      num_rows: Rows of its tables.
+      num_files: Its image files.
+      warnings: What a reader of the certificate should know of them.
+      rejects_path: Where the log is; None if it is empty.
+      inputs: What it takes to see that tables or image files changed.
+    """
+
+    loaded: LoadedSpec
+    log: RejectLog
+    num_rows: int
+    num_files: int
+    warnings: Sequence[str]
+    rejects_path: str | None
+    inputs: dict[str, Any]
+
+
+def accept(
+    loaded: LoadedSpec,
+    *,
+    log: RejectLog,
+    torn: pd.DataFrame,
+    num_records: int,
+    num_rows: int,
+    num_files: int,
+    num_unmatched_lines: int,
+    inputs: dict[str, Any],
+) -> AcceptedCorpus:
+    """Lists the rejects, and accepts a corpus if its spec does.
+
+    Args:
+      loaded: Its spec.
+      log: Every row and file that is not simply written, in order.
+      torn: The images of groups that stand in two official splits, whether allowed or not.
+      num_records: How many images are to be written.
+      num_rows: Rows of its tables.
+      num_files: Its image files.
+      num_unmatched_lines: Lines of the lists of official splits that name none of these.
+      inputs: See `manifest.inputs_of`.
+
+    Raises:
+      RejectedError: More was rejected than the spec accepts.
+    """
+    spec = loaded.spec
+    log = log.adding(
+        outcome="noted",
+        code="group_in_two_splits",
+        kind="row",
+        entries=torn[["table", "line", "path"]].assign(value=torn["split"]),
+    ).in_order()
+    rejects_path = _write_rejects(log, loaded)
+    check_rejects(
+        log, spec, num_rows=num_rows, num_records=num_records, epilog=_where_listed(rejects_path)
+    )
+    warnings = []
+    if num_unmatched_lines:
+        lists = ", ".join(spec.splits.files)
+        what = (
+            f"{num_unmatched_lines:,} lines of the lists of {lists} name no image that is written"
+        )
+        warnings.append(what)
+    return AcceptedCorpus(
+        loaded=loaded,
+        log=log,
+        num_rows=num_rows,
+        num_files=num_files,
+        warnings=warnings,
+        rejects_path=rejects_path,
+        inputs=inputs,
+    )
+
+
+def _where_listed(rejects_path: str | None) -> str:
+    if rejects_path is None:
+        return "No list of them could be written; name a file for it: `rejects: {file: ...}`"
+    return f"All of them are listed in {rejects_path} (personal data, readable by you only)"
+
+
+def own_files(loaded: LoadedSpec) -> set[str]:
+    """Returns the spec and the list of rejects as paths relative to the root."""
+    if loaded.path is None or "://" in loaded.root + loaded.path:
+        return set()
+    own = [loaded.path, *_reject_paths(loaded)]
+    return {os.path.relpath(path, loaded.root) for path in own}
+
+
+def _write_rejects(log: RejectLog, loaded: LoadedSpec) -> str | None:
+    """Lists rejects beside the spec, or in the user's state folder where that is read-only.
+
+    Returns:
+      Where they are listed; None if there are none, or if no place can be written.
+    """
+    paths = _reject_paths(loaded)
+    if loaded.spec.rejects.file is not None:
+        _refuse_foreign_rejects(paths[0], loaded)
+    for path in paths:
+        try:
+            if log.entries.empty:
+                refuse_foreign(path)
+                if os.path.isfile(path):
+                    os.remove(path)  # of an earlier build; it would no longer be true
+                continue
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            log.write(path)
+        except OSError:
+            continue
+        return path
+    return None
+
+
+def _refuse_foreign_rejects(path: str, loaded: LoadedSpec) -> None:
+    try:
+        refuse_foreign(path)
+    except OSError as error:
+        where = loaded.source.where(("rejects", "file"))
+        raise SpecError([Problem(where=where, what=str(error))]) from None
+
+
+def _reject_paths(loaded: LoadedSpec) -> list[str]:
+    name = f"{loaded.spec.name}.rejects.csv"
+    named = loaded.spec.rejects.file
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    fallback = os.path.join(state, "medical_images", name)
+    if loaded.path is None or "://" in loaded.path:
+        return [absolute(named) if named else fallback]
+    beside = os.path.join(os.path.dirname(loaded.path), os.path.expanduser(named or name))
+    return [beside] if named else [beside, fallback]

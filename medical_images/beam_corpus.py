@@ -1,0 +1,99 @@
+"""The first phase of a build by Beam: as `corpus`, with no process that holds all records."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+from medical_images import beam_planning, certification, manifest
+from medical_images.acceptance import accept, own_files
+from medical_images.beam_reading import read_corpus
+from medical_images.beam_survey import survey_records
+from medical_images.beam_workers import Workers
+from medical_images.corpus import (
+    BoundsOf,
+    CutCorpus,
+    PlannedCorpus,
+    places_of,
+    read_former_of,
+    table_paths,
+)
+from medical_images.facts import no_torn
+from medical_images.shards import estimate_sizes
+from medical_images.spec import LoadedSpec
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CorpusOnBeam(PlannedCorpus):
+    """A corpus whose records are in files.
+
+    Attributes:
+      planned: Splits and order.
+    """
+
+    planned: beam_planning.PlannedRecords
+
+    @property
+    def num_records(self) -> dict[str, int]:
+        """{split: its records}."""
+        return self.planned.num_records
+
+    def cut(self, bounds_of: BoundsOf, *, max_records: int | None = None) -> CutCorpus:
+        """Cuts every split to shards."""
+        cut = beam_planning.cut_splits(self.planned, bounds_of=bounds_of, max_records=max_records)
+        return CutCorpus(shards=cut.tasks, class_counts=cut.class_counts)
+
+
+def plan_corpus(
+    loaded: LoadedSpec,
+    workers: Workers,
+    *,
+    data_dir: str | None = None,
+    target: str | None = None,
+) -> CorpusOnBeam:
+    """Does what `corpus.plan_corpus` does, by Beam's workers.
+
+    Args:
+      loaded: The spec and the corpus root.
+      workers: Who works, and an empty folder.
+      data_dir: Where the datasets are that `splits: {extend: ...}` may name.
+      target: The folder of the dataset that is to be built.
+
+    Raises:
+      CorpusError: As `corpus.plan_corpus`, in the same words.
+      BuildError: The runner lost something.
+    """
+    spec = loaded.spec
+    exclude = {table.path for table in spec.tables} | own_files(loaded)
+    with places_of(loaded):
+        read = read_corpus(
+            loaded,
+            folder=workers.made("read"),
+            exclude=exclude,
+            runner=workers.runner,
+            options=workers.options,
+        )
+    survey = functools.partial(
+        survey_records, read.paths, spec, dataclasses.replace(workers, folder=workers.made("plan"))
+    )
+    surveyed = survey() if read.paths else None
+    accepted = accept(
+        loaded,
+        log=read.log,
+        torn=surveyed.facts.torn if surveyed else no_torn(),
+        num_records=surveyed.facts.images.total() if surveyed else 0,
+        num_rows=read.num_rows,
+        num_files=read.listing.num_files,
+        num_unmatched_lines=read.num_unmatched_lines,
+        inputs=manifest.inputs_of(read.listing, root=loaded.root, tables=table_paths(spec)),
+    )
+    assert surveyed is not None  # what has no records is refused
+    former = read_former_of(loaded, data_dir, target)
+    with places_of(loaded, accepted.rejects_path):
+        planned = beam_planning.plan_records(
+            surveyed, sizes_of=functools.partial(estimate_sizes, spec=spec), former=former
+        )
+        certificate: dict[str, Any] = planned.certificate(warnings=accepted.warnings)
+        certification.check_tolerance(certificate, spec)
+    return CorpusOnBeam(accepted=accepted, certificate=certificate, planned=planned)

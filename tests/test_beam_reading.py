@@ -1,0 +1,313 @@
+"""What Beam's workers read and join is what memory reads and joins."""
+
+import gzip
+import pathlib
+import pickle
+import textwrap
+from collections.abc import Mapping
+
+import pandas as pd
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from conftest import SPECS
+from PIL import Image
+
+from medical_images import images, tables
+from medical_images.beam_reading import ReadCorpus, read_corpus
+from medical_images.copies import apply_copies, find_copies
+from medical_images.errors import CorpusError
+from medical_images.join import Joined, join_images
+from medical_images.spec import LoadedSpec, load_spec
+
+
+def in_memory(loaded: LoadedSpec, exclude: set[str]) -> Joined:
+    spec, root = loaded.spec, loaded.root
+    rows = tables.read_rows(spec, root=root, source=loaded.source) if spec.tables else None
+    lists = tables.read_lists(spec, root=root, source=loaded.source)
+    files = images.list_images(
+        root, spec.images.templates, exclude=exclude, pixel_sizes=spec.boxes is not None
+    )
+    joined = join_images(rows, files, spec, lists)
+    return apply_copies(joined, find_copies(root, joined.records), spec)
+
+
+# Buckets and bytes of a range; with one worker, as Beam's local runner loses elements with more.
+ONE_PART, MANY_PARTS, LARGE_PARTS = (1, 1 << 20), (7, 30), (5, 20_000)
+
+
+def by_beam(
+    loaded: LoadedSpec, exclude: set[str], folder: pathlib.Path, setting: tuple[int, int]
+) -> ReadCorpus:
+    num_buckets, range_bytes = setting
+    folder.mkdir()
+    return read_corpus(
+        loaded,
+        folder=str(folder),
+        exclude=exclude,
+        runner="FnApiRunner",
+        options=PipelineOptions([]),
+        num_buckets=num_buckets,
+        range_bytes=range_bytes,
+    )
+
+
+def check_equal(loaded: LoadedSpec, folder: pathlib.Path, setting: tuple[int, int]) -> Joined:
+    exclude = {table.path for table in loaded.spec.tables} | {"corpus.yaml"}
+    expected = in_memory(loaded, exclude)
+    found = by_beam(loaded, exclude, folder, setting)
+    parts = [pickle.loads(pathlib.Path(path).read_bytes()) for path in found.paths]
+    for part in parts:
+        assert len(part)
+        assert part["path"].is_monotonic_increasing
+        assert list(part.columns) == list(expected.records.columns)
+    if parts:
+        records = pd.concat(parts).sort_values("path", ignore_index=True)
+        pd.testing.assert_frame_equal(records, expected.records, check_exact=True)
+    assert bool(parts) == bool(len(expected.records))
+    pd.testing.assert_frame_equal(found.log.entries, expected.log.in_order().entries)
+    assert found.num_rows == expected.num_rows
+    assert found.listing.num_files == expected.num_files
+    assert found.num_unmatched_lines == expected.num_unmatched_lines
+    return expected
+
+
+def write(folder: pathlib.Path, spec: str, files: Mapping[str, str | bytes | int]) -> LoadedSpec:
+    """Writes a corpus: texts, bytes, and images of so much grey."""
+    for path, content in files.items():
+        place = folder / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, int):
+            Image.new("L", (10, 10), content).save(place, format="PNG")
+        else:
+            place.write_bytes(content.encode() if isinstance(content, str) else content)
+    folder.mkdir(exist_ok=True)
+    (folder / "corpus.yaml").write_text(textwrap.dedent(spec), encoding="utf-8")
+    return load_spec(folder / "corpus.yaml")
+
+
+BOXES = """\
+name: mine
+tables: [{path: data.csv}]
+images: {path: ["img/{id}.png", "img/{id}*.png"]}
+features:
+  cells: {type: boxes, columns: [x1, y1, x2, y2], label: cell, values: [rbc, wbc],
+          degenerate: drop, outside: %s}
+splits: {files: {test: test.txt}, train: 1}
+group: patient
+"""
+BOX_ROWS = """\
+id,patient,x1,y1,x2,y2,cell
+1,p,1,1,4,4,rbc
+1,p,2,2,9,9,wbc
+1,p,1,1,4,4,rbc
+2,q,3,3,3,9,rbc
+3,q,3,3,5,20,wbc
+3,q,1,1,2,2,rbc
+4,r,x,1,2,2,rbc
+4,r,1,1,2,2,rbc
+5,r,,,,,
+6,s,1,1,2,2,?
+7,s,1,1,2,2,rbc
+8,s,1,1,2,2,rbc
+,s,1,1,2,2,rbc
+"""
+OFFICIAL = """\
+name: mine
+tables: [{path: data.csv}]
+images: {path: "**/{id}.*"}
+features: {id: {type: id}}
+group: patient
+splits: {files: {train: x.txt, test: y.txt}%s}
+"""
+IDS = "id,patient\n" + "".join(f"{n},p{n // 3}\n" for n in range(12))
+IMAGES = {f"img/{n % 3}/{n}.png": n % 9 for n in range(12)}
+# Two tables, of which one has many rows; files of several templates, copies, and all that is wrong
+# with names.
+MANY = """\
+name: mine
+tables:
+  - {path: a.csv, missing: [NA]}
+  - {path: b.csv, join: {on: patient, cardinality: one_to_many, unmatched: keep}}
+  - {path: c.tsv.gz, join: {on: {site: name}, cardinality: many_to_one, unmatched: %s}}
+derive:
+  visit: {from: id, pattern: '(\\d)$', optional: true}
+  folder: {from: images.path, pattern: '^(\\w+)/'}
+  letter: {from: patient, pattern: '[a-z]'}
+images: {path: ["one/{id}.png", "two/{id}*.png", "**/{id}.*"]}
+features:
+  label: {column: dx, type: class, values: [nv, mel], rename: {melanoma: mel}}
+  findings: {type: labels, values: [edema, mass], separator: ";"}
+  age: {type: float, infinite: keep}
+  count: {type: int, missing_as: -1}
+  note: {type: text}
+  place: {column: folder, type: text}
+supervised: label
+group: [patient, visit]
+duplicates: %s
+splits: {column: set, values: {test: [t], rest: [r]}, train: 1}
+rejects: {rows_without_image: report, images_without_row: reject}
+"""
+PATIENTS = """\
+patient,age,dx\r
+p1,50,nv\r
+p2,inf,melanoma\r
+p3,NA,nv\r
+4,1,nv\r
+p5,x,nv\r
+p6,7,nv\r
+,7,nv\r
+"""
+VISITS = """\
+\ufeffid,patient,site,findings,count,note,set
+a1,p1,s,edema,1,"one
+and ""two"", or
+three",t
+a2,p1,s,mass;edema,,x,r
+b1,p2,t,,2,é,r
+b1,p2,t,,2,é,r
+b2,p2,u,other,2,,r
+c1,p3,,,2,,
+c1,p3,,,2,,?
+d1,p3,s,,3,,r
+../e1,p3,s,,3,,r
+f1,p3,s,,3,,r
+g1,p3,t,,3,,r
+h1,,s,,3,,r
+i1,p9,s,,3,,r
+j1,4,s,,3,,r
+k1,p5,s,,3,,r
+l1,p3,s,,3,,t
+m1,p6,s,,3,,r
+n1,p6,s,,,,r
+a11,p6,s,,3,,r
+,p6,s,,3,,r
+""".encode()
+SITES = gzip.compress(b"name\tcountry\ns\tS\nt\tT\nv\tV\n")
+SEEN = {
+    "one/a1.png": 1, "one/a2.png": 2, "two/b1x.png": 1, "two/b2.png": 3, "c1.PNG": 4,
+    "one/d1.png": b"", "one/f1.png": 5, "two/f1-.png": 6, "one/g1.bmp": 7, "one/k1.png": 8,
+    "one/l1.png": 1, "one/m1.png": 1, "one/n1.png": b"no image", "two/a11.png": 5, "z/z.png": 9,
+    "one/.hidden.png": 1, "z/o1.png": 10, "one/a11y.jpg": 2,
+}  # fmt: skip
+FOLDERS = """\
+name: mine
+images: {path: ["data/{dx}/{patient}-{n}.png", "data/*/{patient}.*"]}
+derive: {visit: {from: n, pattern: '[0-9]'}}
+features:
+  label: {column: dx, type: class, values: [nv, mel]}
+  line: {column: %s, type: text}
+group: patient
+splits: {files: {test: test.txt}, on: %s, train: 1}
+"""
+# Each case: the spec, and the files.
+CORPORA = {
+    "boxes that are dropped": (
+        BOXES % "drop", {"data.csv": BOX_ROWS, "test.txt": "1\n9", "img/7-.png": 7,
+                         **{f"img/{n}.png": n for n in (1, 2, 3, 4, 5, 6, 7)}}),
+    "boxes that are rejected": (
+        BOXES % "reject", {"data.csv": BOX_ROWS, "test.txt": "img/2.png\n2\n5.png",
+                           **{f"img/{n}.png": n % 3 for n in (1, 2, 3, 4, 5, 6, 8, 9)}}),
+    "lists": (
+        OFFICIAL % ", validation: 1", {
+            "data.csv": IDS, "x.txt": "./img/0/0.png\n1\n3.png\nimg/7", "y.txt": "4\n99\n5\r\n",
+            **IMAGES}),
+    "lists, and the rest is rejected": (
+        OFFICIAL % "", {"data.csv": IDS, "x.txt": "0\n1\n3.png", "y.txt": "4", **IMAGES}),
+    "lists of groups": (
+        OFFICIAL % ", on: patient, validation: 1", {
+            "data.csv": IDS, "x.txt": "p1\np7", "y.txt": "p2\n", **IMAGES}),
+    "tables and templates": (
+        MANY % ("reject", "group"), {
+            "a.csv": PATIENTS, "b.csv": VISITS, "c.tsv.gz": SITES, **SEEN}),
+    "tables and templates, rows without partner kept, copies rejected": (
+        MANY % ("keep", "reject"), {
+            "a.csv": PATIENTS, "b.csv": VISITS, "c.tsv.gz": SITES, **SEEN}),
+    "no tables": (
+        FOLDERS % ("n", "images.path"), {
+            "test.txt": "p1-1\ndata/nv/p2-1.png\nx", "data/nv/p1-1.png": 1, "data/nv/p2-1.png": 1,
+            "data/nv/p2-x.png": 2, "data/mel/p3-2.png": b"", "data/mel/p4-3.png": 1,
+            "data/o/p5-1.png": 3, "data/mel-/p6-1.png": 4, "data/mel/p7.png": 4, "data/p8.png": 5,
+            "data/mel/a/p9.png": 4}),
+    "no tables, names that are not UTF-8": (
+        FOLDERS % ("patient", "patient"), {
+            "test.txt": "p1\np2", "data/nv/p1-1.png": 1, "data/nv/p2-1.png": 1,
+            "data/nv/\udce9-1.png": 2, "data/\udce9/p9-1.png": 3, "data/mel/p3-2.png": 7}),
+    "nothing is left": (
+        OFFICIAL % "", {"data.csv": IDS, "x.txt": "", "y.txt": "4", "img/9.png": 1}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CORPORA)
+def test_corpora_are_read_as_in_memory(name, tmp_path):
+    spec, files = CORPORA[name]
+    check_equal(write(tmp_path / "corpus", spec, files), tmp_path / "parts", MANY_PARTS)
+
+
+@pytest.mark.parametrize("name", ["tables and templates", "no tables"])
+def test_one_part_gives_what_many_give(name, tmp_path):
+    spec, files = CORPORA[name]
+    check_equal(write(tmp_path / "corpus", spec, files), tmp_path / "parts", ONE_PART)
+
+
+TWO = """\
+name: mine
+tables:
+  - {path: a.csv}
+  - {path: b.csv, join: {on: id, cardinality: %s}}
+  - {path: c.csv, join: {on: %s, cardinality: many_to_one}}
+images: {path: "img/{id}.png"}
+features: {note: {type: text}, %s: {type: text}}
+splits: {files: {train: x.txt, test: y.txt}}
+"""
+GOOD = {"a.csv": "id,x\n" + "".join(f"{n},{n % 3}\n" for n in range(40)),
+        "b.csv": "id,note\n" + "".join(f"{n},{n}\n" for n in range(40)),
+        "c.csv": "x,more\n0,a\n1,b\n2,c\n", "x.txt": "1", "y.txt": "2", "img/1.png": 1}  # fmt: skip
+FINE = TWO % ("one_to_one", "x", "more")
+# Each case: the spec, and the files that are not those of `GOOD`.
+REFUSED = {
+    "tables": (
+        FINE, {"a.csv": GOOD["a.csv"] + '1,"x\n',
+               "b.csv": GOOD["b.csv"] + "1\n\0,1\n1,2,3\n2\n",
+               "c.csv": b"x,more\n" * 20 + b"\xe9,1"}),
+    "tables and headers": (
+        FINE, {"a.csv": GOOD["a.csv"] + "1\n", "b.csv": "id,id\n", "c.csv": "x,more\n",
+               "y.txt": "1"}),
+    "tables before columns and lists": (
+        TWO % ("one_to_one", "x", "mor"), {"b.csv": GOOD["b.csv"] + "1\n", "y.txt": "1"}),
+    "columns": (TWO % ("one_to_one", "y", "mor"), {"y.txt": "1"}),
+    "joins before lists": (
+        FINE, {"a.csv": GOOD["a.csv"] + "".join(f"{n},{n % 3}\n" for n in range(10, 30, 2)),
+               "b.csv": GOOD["b.csv"] + "7,0\n8,1\n", "c.csv": "x,more\n1,\n1,\n", "y.txt": "1"}),
+    "second join": (FINE, {"c.csv": "x,more\n" + "0,a\n1,b\n2,c\n" * 4}),
+    "lists": (FINE, {"y.txt": "1"}),
+    "folders": (FINE.replace("img/", "image/"), {}),
+    "lines that fit several images": (
+        FINE.replace("img/{id}", "img/{id}/{x}"),
+        {"x.txt": "0\n1\n7", "y.txt": "0.png", **{f"img/{n}/{n % 3}.png": n for n in range(9)}}),
+    "images of two lists": (
+        FINE, {"x.txt": "1\n2\n3", "y.txt": "img/1.png\n2.png", "img/2.png": 1, "img/3.png": 1}),
+    "paths do not tell": (
+        FOLDERS % ("q", "patient"), {"test.txt": "", "data/nv/p1-1.png": 1, "data/nv/x.png": 2}),
+    "no image": (FOLDERS % ("n", "patient"), {"test.txt": "", "data/nv/p1-1.txt": 1}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refusals_are_told_in_the_same_words(name, tmp_path):
+    spec, files = REFUSED[name]
+    files = {**(GOOD if "tables:" in spec else {}), **files}
+    loaded = write(tmp_path / "corpus", spec, files)
+    with pytest.raises(CorpusError) as expected:
+        in_memory(loaded, set())
+    with pytest.raises(CorpusError) as found:
+        by_beam(loaded, set(), tmp_path / "parts", MANY_PARTS)
+    assert type(found.value) is type(expected.value)
+    assert found.value.problems == expected.value.problems
+    assert str(found.value) == str(expected.value)
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", ["bccd", "hannover", "nih_chestxray14"])
+def test_real_corpora_are_read_as_in_memory(name, realdata, tmp_path):
+    loaded = load_spec(SPECS / f"{name}.yaml", root=realdata / name.partition("_")[0])
+    check_equal(loaded, tmp_path / "parts", LARGE_PARTS)
