@@ -65,14 +65,11 @@ def plan_corpus(
       BuildError: The runner lost something.
     """
     spec = loaded.spec
+    sums = manifest.sums_of(loaded.root, table_paths(spec))
     exclude = {table.path for table in spec.tables} | own_files(loaded)
     with places_of(loaded):
         read = read_corpus(
-            loaded,
-            folder=workers.made("read"),
-            exclude=exclude,
-            runner=workers.runner,
-            options=workers.options,
+            loaded, dataclasses.replace(workers, folder=workers.made("read")), exclude=exclude
         )
     survey = functools.partial(
         survey_records, read.paths, spec, dataclasses.replace(workers, folder=workers.made("plan"))
@@ -86,7 +83,7 @@ def plan_corpus(
         num_rows=read.num_rows,
         num_files=read.listing.num_files,
         num_unmatched_lines=read.num_unmatched_lines,
-        inputs=manifest.inputs_of(read.listing, root=loaded.root, tables=table_paths(spec)),
+        inputs=manifest.inputs_of(read.listing, sums),
     )
     assert surveyed is not None  # what has no records is refused
     former = read_former_of(loaded, data_dir, target)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from apache_beam.pvalue import AsDict, AsIter, AsSingleton, TaggedOutput
 
+from medical_images.beam_line import rows_by
 from medical_images.beam_parts import (
     FINDINGS,
     LOG,
@@ -19,7 +20,7 @@ from medical_images.beam_parts import (
     hash_buckets,
     tagged_log,
 )
-from medical_images.copies import apply_copies, find_copies
+from medical_images.copies import apply_copies, compare_samples, digest_samples
 from medical_images.errors import SpecError
 from medical_images.findings import Findings
 from medical_images.grouping import own_groups
@@ -46,6 +47,8 @@ from medical_images.spec import IMAGE_PATH, CorpusSpec
 _FILES_AT_ONCE = 10_000
 _DISTANCE = 100  # of the paths that tell where ranges may begin
 _LEVELS = 2  # of folders that are opened one by one; what is below them is walked by one worker
+
+_SAMPLE = "\0sample"  # of records on their way
 
 # What a part has none of: files that fit rows, files, and claims.
 _NO_FOUND = pd.DataFrame({"row": [], "path": [], "escapes": []}).astype(
@@ -182,20 +185,17 @@ class RowsOfFiles(beam.PTransform):  # type: ignore[misc]
 
 
 class EndRows(beam.PTransform):  # type: ignore[misc]
-    """(parts by path, PCollection of the lists) -> PCollection of (bucket of sizes, records).
+    """(parts by path, PCollection of the lists) -> PCollection of records, parts by path.
 
     Args:
       spec: Features, official splits and rules.
       root: The corpus root.
       none: Rows with `PATH`, without a row.
-      num_buckets: The number of parts by size.
     """
 
-    def __init__(
-        self, spec: CorpusSpec, *, root: str, none: pd.DataFrame, num_buckets: int
-    ) -> None:
+    def __init__(self, spec: CorpusSpec, *, root: str, none: pd.DataFrame) -> None:
         super().__init__()
-        self._spec, self._root, self._none, self._num_buckets = spec, root, none, num_buckets
+        self._spec, self._root, self._none = spec, root, none
 
     def expand(self, sides: tuple[Any, Any]) -> tuple[Any, list[Any], list[Any]]:
         """Reads cells; then official splits are known; then records are made."""
@@ -211,18 +211,18 @@ class EndRows(beam.PTransform):  # type: ignore[misc]
             _splits, AsIter(listed), spec=self._spec
         ).with_outputs(FINDINGS, main="splits")
         ended = sifted | "Records" >> beam.FlatMap(
-            _end, AsSingleton(splits.splits), spec=self._spec, num_buckets=self._num_buckets
+            _end, AsSingleton(splits.splits), spec=self._spec
         ).with_outputs(LOG, FINDINGS, main="records")
         return ended.records, [ended[LOG]], [splits[FINDINGS], ended[FINDINGS]]
 
 
 class FindCopies(beam.PTransform):  # type: ignore[misc]
-    """PCollection of (bucket of sizes, records) -> PCollection of (bucket of groups, records).
+    """PCollection of records -> PCollection of (bucket of groups, records).
 
     Args:
       spec: `duplicates`, groups and the seed.
       root: The corpus root.
-      num_buckets: The number of parts by group.
+      num_buckets: The number of parts, by size, by sample and by group.
     """
 
     def __init__(self, spec: CorpusSpec, *, root: str, num_buckets: int) -> None:
@@ -230,14 +230,22 @@ class FindCopies(beam.PTransform):  # type: ignore[misc]
         self._spec, self._root, self._num_buckets = spec, root, num_buckets
 
     def expand(self, records: Any) -> Any:
-        """Brings images of one size together."""
+        """Tells the sizes that several images have, then brings images of one sample together."""
+        n = {"num_buckets": self._num_buckets}
+        shared = (
+            records
+            | "Sizes" >> beam.FlatMap(_sizes, **n)
+            | "BySize" >> beam.GroupByKey()
+            | "Shared" >> beam.Map(_shared)
+        )  # PCollection of arrays of sizes
         return (
             records
-            | "BySize" >> beam.GroupByKey()
+            | "Samples" >> beam.FlatMap(_by_sample, AsIter(shared), root=self._root, **n)
+            | "BySample" >> beam.GroupByKey()
             | "Copies"
-            >> beam.FlatMap(
-                _copies, spec=self._spec, root=self._root, num_buckets=self._num_buckets
-            ).with_outputs(LOG, FINDINGS, main="records")
+            >> beam.FlatMap(_copies, spec=self._spec, root=self._root, **n).with_outputs(
+                LOG, FINDINGS, main="records"
+            )
         )
 
 
@@ -413,7 +421,6 @@ def _end(
     splits: Mapping[str, str] | None,
     *,
     spec: CorpusSpec,
-    num_buckets: int,
 ) -> Iterator[Any]:
     if splits is None:  # the lists cannot be used; the main process says so
         return
@@ -430,7 +437,30 @@ def _end(
             num_records=len(ends.records),
         ),
     )
-    yield from by_bucket(ends.records, hash_buckets(ends.records["num_bytes"], num_buckets))
+    if len(ends.records):
+        yield ends.records
+
+
+def _sizes(records: pd.DataFrame, *, num_buckets: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields each size once, or twice where several records have it."""
+    sizes = records["num_bytes"][records.groupby("num_bytes").cumcount() < 2]
+    for bucket, rows in rows_by(hash_buckets(sizes, num_buckets)):
+        yield bucket, sizes.to_numpy()[rows]
+
+
+def _shared(element: tuple[int, Iterable[np.ndarray]]) -> np.ndarray:
+    sizes, counts = np.unique(np.concatenate(list(element[1])), return_counts=True)
+    return sizes[counts > 1]
+
+
+def _by_sample(
+    records: pd.DataFrame, shared: Iterable[np.ndarray], *, root: str, num_buckets: int
+) -> Iterator[_Part]:
+    """Records without a sample have no copy; they are spread by their paths."""
+    is_shared = records["num_bytes"].isin(np.concatenate(list(shared)))
+    samples = digest_samples(root, records, is_shared, show_progress=False)
+    keys = samples.mask(samples == "", records["path"])
+    yield from by_bucket(records.assign(**{_SAMPLE: samples}), hash_buckets(keys, num_buckets))
 
 
 def _copies(
@@ -438,7 +468,8 @@ def _copies(
 ) -> Iterator[Any]:
     number, parts = element
     records = concat(parts).sort_values("path", ignore_index=True)
-    digests = find_copies(root, records, show_progress=False)
+    samples = records.pop(_SAMPLE)
+    digests = compare_samples(root, records, samples, show_progress=False)
     joined = apply_copies(Joined(records, RejectLog(), 0, 0), digests, spec)
     yield from tagged_log(number, joined.log)
     yield TaggedOutput(FINDINGS, Findings(num_copies=len(records) - len(joined.records)))

@@ -97,7 +97,7 @@ class PlanSplits(beam.PTransform):
         )  # PCollection of one (0, GroupRows, splits)
         start = placed | "SplitStep" >> beam.Map(_split_step, totals, ratios=self._ratios)
         fixed = (
-            placed | "Rare" >> beam.Map(_same),
+            placed | "Rare" >> beam.Map(same),
             known | "Known" >> beam.Map(_known_splits),
         ) | "FixedSplits" >> beam.Flatten()  # PCollection of (0, GroupRows, splits)
         steps = {"step": start, "fixed": fixed} | "Held" >> _HoldFixed()
@@ -107,7 +107,7 @@ class PlanSplits(beam.PTransform):
             | "Plan" >> _PlanChunks(beam.pvalue.AsDict(steps))
         )
         return (
-            (fixed | "Fixed" >> beam.Map(_same), planned)
+            (fixed | "Fixed" >> beam.Map(same), planned)
             | "AllSplits" >> beam.Flatten()
             | "BySplit" >> beam.FlatMap(_by_split)
         )
@@ -136,7 +136,7 @@ class PlanOrder(beam.PTransform):
             | "BySplit" >> beam.Map(_without_freedom)
             | "Plan" >> _PlanChunks(beam.pvalue.AsDict(steps))
         )
-        return (fixed | "Fixed" >> beam.Map(_same), planned) | "AllPositions" >> beam.Flatten()
+        return (fixed | "Fixed" >> beam.Map(same), planned) | "AllPositions" >> beam.Flatten()
 
 
 class _HoldFixed(beam.PTransform):
@@ -151,7 +151,7 @@ class _HoldFixed(beam.PTransform):
             | "AllHeldByFixed" >> beam.CombinePerKey(_sum)
         )  # PCollection of (key, _Held)
         return (
-            {"step": steps | "Steps" >> beam.Map(_same), "held": held}
+            {"step": steps | "Steps" >> beam.Map(same), "held": held}
             | "StepsAndHeld" >> beam.CoGroupByKey()
             | "WithHeld" >> beam.Map(_with_held)
         )
@@ -186,7 +186,7 @@ class _PlanChunks(beam.PTransform):
             _plan_last, self._steps, beam.pvalue.AsDict(held)
         )
         # On Flink a Flatten must not share an input with another step (Beam issue 34647).
-        return (others | "Others" >> beam.Map(_same), last) | "AllChunks" >> beam.Flatten()
+        return (others | "Others" >> beam.Map(same), last) | "AllChunks" >> beam.Flatten()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,7 +208,8 @@ def rows_by(numbers: IntArray) -> Iterator[tuple[int, IntArray]]:
         yield from zip(unique.tolist(), np.split(order, starts[1:]), strict=True)
 
 
-def _same(element: Any) -> Any:
+def same(element: Any) -> Any:
+    """A step of its own for an element; on Flink a Flatten must not share an input with others."""
     return element
 
 

@@ -14,8 +14,10 @@ from apache_beam.pvalue import TaggedOutput
 from etils import epath
 from tensorflow_datasets.core.utils import py_utils
 
+from medical_images.beam_line import rows_by
 from medical_images.findings import Findings
 from medical_images.rejects import RejectLog
+from medical_images.remote import forget_listings
 
 LOG, FINDINGS = "log", "findings"  # outputs of steps: (part, entries) and `Findings`
 
@@ -34,11 +36,7 @@ def hash_buckets(cells: pd.Series[Any], num_buckets: int) -> np.ndarray:
 
 def by_bucket(frame: pd.DataFrame, buckets: np.ndarray) -> Iterator[tuple[int, pd.DataFrame]]:
     """Yields each bucket that occurs, and its rows."""
-    order = np.argsort(buckets, kind="stable")
-    unique, starts = np.unique(buckets[order], return_index=True)
-    if len(unique):
-        for bucket, rows in zip(unique.tolist(), np.split(order, starts[1:]), strict=True):
-            yield bucket, frame.iloc[rows]
+    yield from ((bucket, frame.iloc[rows]) for bucket, rows in rows_by(buckets))
 
 
 def tagged_log(part: int, log: RejectLog) -> Iterator[TaggedOutput]:
@@ -71,13 +69,20 @@ def read_part(path: str) -> Any:
     return pickle.loads(epath.Path(path).read_bytes())
 
 
+def files_in(folder: str) -> list[epath.Path]:
+    """Returns the files that workers left in a folder; none where there is no such folder."""
+    place = epath.Path(folder)
+    forget_listings(place)
+    return list(place.iterdir()) if place.exists() else []
+
+
 def part_paths(prefix: str) -> list[str]:
     """Returns the files that `WriteParts` wrote, in the order of their numbers."""
     folder, _, name = prefix.rpartition("/")
-    place = epath.Path(folder)
-    paths = place.iterdir() if place.exists() else ()
     # A worker that was stopped may leave an incomplete file, of another name.
-    return sorted(str(path) for path in paths if re.fullmatch(rf"{name}\d+\.pickle", path.name))
+    return sorted(
+        str(path) for path in files_in(folder) if re.fullmatch(rf"{name}\d+\.pickle", path.name)
+    )
 
 
 class WriteParts(beam.PTransform):  # type: ignore[misc]

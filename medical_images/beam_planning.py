@@ -34,6 +34,7 @@ from medical_images.beam_line import (
     PlanOrder,
     PlanSplits,
     rows_by,
+    same,
 )
 from medical_images.beam_parts import read_part, write_part
 from medical_images.beam_survey import SurveyedRecords, join_former
@@ -136,13 +137,13 @@ def plan_records(
         for number, (split, count) in enumerate(zip(scheme.names, num_ranges, strict=True))
     }
     sizes = {
-        split: tuple(workers.read(written[f"sizes-{name}"]) for name in found)
+        split: tuple(workers.read_all(written[f"sizes-{name}"] for name in found))
         for split, found in names.items()
     }
     num_records = {split: sum(map(len, found)) for split, found in sizes.items()}
     _check_number(sum(num_records.values()), facts)
     scheme.refuse_empty(num_records, facts)
-    tally = Tally.total(map(workers.read, workers.written("tallies").values()))
+    tally = Tally.total(workers.read_all(workers.written("tallies").values()))
     _check_number(int(tally.images[:, 0].sum()), facts)
     return PlannedRecords(
         workers=workers,
@@ -207,8 +208,9 @@ def cut_splits(
     }
     counts = {
         name: add_classes(
-            workers.read(f"{folder}/classes-{name}-{number}.pickle")
-            for number in range(len(tasks[name]))
+            workers.read_all(
+                f"{folder}/classes-{name}-{number}.pickle" for number in range(len(tasks[name]))
+            )
         )
         for name in planned.scheme.names
     }
@@ -244,8 +246,8 @@ class _PlaceGroups(beam.PTransform):
                 | "Splits" >> PlanSplits(list(scheme.shares.values()), first=scheme.first)
             )
             splits = (
-                official | "OfOfficial" >> beam.Map(_same),
-                by_plan | "OfPlanned" >> beam.Map(_same),
+                official | "OfOfficial" >> beam.Map(same),
+                by_plan | "OfPlanned" >> beam.Map(same),
             ) | "AllSplits" >> beam.Flatten()
         return (
             splits
@@ -313,10 +315,6 @@ def _is_official(groups: tuple[int, GroupRows], _: int) -> int:
 
 def _without_number(groups: tuple[int, GroupRows]) -> GroupRows:
     return groups[1]
-
-
-def _same(element: Any) -> Any:
-    return element
 
 
 def _places_by_part(planned: Planned) -> Iterator[tuple[int, _Places]]:

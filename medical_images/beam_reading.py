@@ -10,7 +10,7 @@ must see together, as parts of a data frame; parts are made by hashes:
                   then rows and the files found for them, by row             -> rows of one file
     EndRows       rows, files, and files that other rows claim, by path      -> records
                   (between two halves, the paths that lists of splits name are gathered)
-    FindCopies    records, by the size of their files                        -> records
+    FindCopies    records, by samples of files whose size another one has    -> records
     WriteParts    records, by their own group                                -> files
 
 Without tables, `RowsOfFiles` takes the place of the first three: an image's line is its place among
@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import apache_beam as beam
 import pandas as pd
@@ -51,6 +50,7 @@ from medical_images.beam_parts import (
     write_part,
 )
 from medical_images.beam_tables import JoinTable, PartRows, ReadTables, no_rows
+from medical_images.beam_workers import Workers
 from medical_images.copies import COPY_CODES
 from medical_images.errors import BuildError, CorpusError, Problem, SpecError, TableError
 from medical_images.findings import Findings
@@ -60,6 +60,7 @@ from medical_images.manifest import Listing
 from medical_images.matching import UNTOLD, untold_columns
 from medical_images.official import UNREADABLE_SPLITS
 from medical_images.rejects import RejectLog
+from medical_images.remote import size_of
 from medical_images.spec import CorpusSpec, LoadedSpec
 from medical_images.table_reader import Faults, Header, problems_of, read_header
 from medical_images.tables import (
@@ -72,7 +73,7 @@ from medical_images.tables import (
 
 _RANGE_BYTES = 64 << 20
 _BUCKET_BYTES = 32 << 20  # of tables
-_FEWEST_BUCKETS, _MOST_BUCKETS = 16, 2048
+_FEWEST_BUCKETS, _UNKNOWN_BUCKETS, _MOST_BUCKETS = 16, 128, 2048
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,11 +98,9 @@ class ReadCorpus:
 
 def read_corpus(
     loaded: LoadedSpec,
+    workers: Workers,
     *,
-    folder: str,
     exclude: set[str],
-    runner: Any = None,
-    options: Any = None,
     num_buckets: int | None = None,
     range_bytes: int = _RANGE_BYTES,
 ) -> ReadCorpus:
@@ -109,10 +108,8 @@ def read_corpus(
 
     Args:
       loaded: The spec and the corpus root.
-      folder: An empty folder that workers and this process share; files are written to it.
+      workers: Who works, and an empty folder.
       exclude: Paths below the root that are no images, such as those of the tables.
-      runner: A Beam runner, or the name of one.
-      options: `PipelineOptions`.
       num_buckets: In how many parts rows and files are dealt with; the larger the tables, the more
         by default.
       range_bytes: Tables longer than this are read in ranges of this length, by several workers.
@@ -122,35 +119,28 @@ def read_corpus(
       SpecError: As by `tables.read_lists`, `images.list_images` and `join.join_images`.
       BuildError: The runner lost a part.
     """
-    spec, root = loaded.spec, loaded.root
+    spec, root, folder = loaded.spec, loaded.root, workers.folder
     known = _Known.read(loaded)
     n = num_buckets or _num_buckets(spec, root)
     tables = Findings()
     if known.headers:
-        with beam.Pipeline(runner=runner, options=options) as pipeline:
+        with workers.pipeline() as pipeline:
             _read_tables(pipeline, loaded, known, folder, num_buckets=n, range_bytes=range_bytes)
-        tables = _read_findings(f"{folder}/tables.pickle")
+        tables = workers.read(f"{folder}/tables.pickle")
     known.check(tables, spec)
-    with beam.Pipeline(runner=runner, options=options) as pipeline:
+    with workers.pipeline() as pipeline:
         _join_images(pipeline, loaded, known, folder, exclude=exclude, num_buckets=n)
-    images = _read_findings(f"{folder}/images.pickle")
+    images: Findings = workers.read(f"{folder}/images.pickle")
     _check_images(images, spec)
     return _result(folder, tables, images, spec)
-
-
-def _read_findings(path: str) -> Findings:
-    if not epath.Path(path).exists():
-        raise BuildError(f"the runner left out a step: there is no {path.rpartition('/')[2]}")
-    findings: Findings = read_part(path)
-    return findings
 
 
 def _num_buckets(spec: CorpusSpec, root: str) -> int:
     """The more text, the more parts; without tables, it is unknown how many images there are."""
     if not spec.tables:
-        return _FEWEST_BUCKETS * 8
+        return _UNKNOWN_BUCKETS
     paths = [epath.Path(root) / table.path for table in spec.tables]
-    num_bytes: int = sum(path.stat().length for path in paths if path.exists())
+    num_bytes = sum(size_of(path) for path in paths if path.exists())
     return min(_FEWEST_BUCKETS + num_bytes // _BUCKET_BYTES, _MOST_BUCKETS)
 
 
@@ -208,7 +198,7 @@ def _join_images(
         made = listed.files | "RowsOfFiles" >> RowsOfFiles(spec, **n)
         parts, logs, findings = made.parts, [made[LOG]], [made[FINDINGS]]
         none = no_matched_rows(None, spec)
-    end = EndRows(spec, root=root, none=none, **n)
+    end = EndRows(spec, root=root, none=none)
     records, end_logs, end_findings = (parts, lists) | "EndRows" >> end
     kept = records | "FindCopies" >> FindCopies(spec, root=root, **n)
     sizes = kept.records | "WriteRecords" >> WriteParts(f"{folder}/records/", by="path")

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from medical_images import line
-from medical_images.beam_line import IntArray, rows_by
-from medical_images.beam_parts import read_part, write_part
+from medical_images.beam_line import IntArray
+from medical_images.beam_parts import by_bucket, read_part, write_part
 from medical_images.beam_workers import Workers
 from medical_images.facts import Basis, Facts, Known, with_former, with_groups
 from medical_images.scheme import Former
@@ -78,7 +78,7 @@ def survey_records(paths: Sequence[str], spec: CorpusSpec, workers: Workers) -> 
     return SurveyedRecords(
         workers=workers,
         parts=tuple(f"{folder}/{name}.pickle" for name in names),
-        facts=Facts.total(workers.read(f"{folder}/facts-{name}.pickle") for name in names),
+        facts=Facts.total(workers.read_all(f"{folder}/facts-{name}.pickle" for name in names)),
         strata=strata,
     )
 
@@ -97,8 +97,7 @@ def _leave_alone(
     is_joined = records["whole"].isin(set(joined.values())).to_numpy()
     _write_counted(records[~is_joined], f"{number}", folder, strata)
     found = records[is_joined]
-    for part, rows in rows_by(_joined_parts(found["whole"], num_parts, seed)):
-        yield part, found.iloc[rows]
+    yield from by_bucket(found, _joined_parts(found["whole"], num_parts, seed))
 
 
 def _joined_parts(wholes: pd.Series[str], num_parts: int, seed: int) -> IntArray:
@@ -137,8 +136,8 @@ def join_former(surveyed: SurveyedRecords, former: Former) -> tuple[tuple[str, .
     workers, number = surveyed.workers, len(surveyed.parts)
     folder, extended = workers.made("former"), workers.made("extended")
     remainders = (former.groups["key"].to_numpy(np.uint64) % np.uint64(number)).astype(np.int64)
-    for remainder, rows in rows_by(remainders):
-        write_part(f"{folder}/{remainder}.pickle", former.groups.iloc[rows])
+    for remainder, groups in by_bucket(former.groups, remainders):
+        write_part(f"{folder}/{remainder}.pickle", groups)
     write_part(f"{folder}/none.pickle", former.groups.iloc[:0])
     paths = [f"{extended}/{k}.pickle" for k in range(number)]
     work = functools.partial(

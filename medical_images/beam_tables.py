@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -46,7 +47,8 @@ class ReadTables(beam.PTransform):  # type: ignore[misc]
     """Pipeline -> {table: PCollection of data frames}, PCollection of Findings.
 
     A table longer than `range_bytes` is read in ranges by several workers; if one of them does not
-    end clean, the table is read again by one worker, and so are tables that cannot be cut.
+    end clean, the table is read again by one worker, and so are tables that cannot be cut. Columns
+    that the spec does not use are dropped where they are read.
 
     Args:
       spec: The tables.
@@ -70,7 +72,7 @@ class ReadTables(beam.PTransform):  # type: ignore[misc]
 
     def expand(self, pipeline: beam.Pipeline) -> tuple[dict[int, Any], Any]:
         """Reads ranges, and what could not be read in ranges."""
-        spec, headers = self._spec, self._headers
+        headers = self._headers
         is_cut = {number for number, *_ in self._ranges}
         ranges = pipeline | "Ranges" >> beam.Create(self._ranges)
         spread = ranges | "SpreadRanges" >> beam.Reshuffle()
@@ -94,7 +96,7 @@ class ReadTables(beam.PTransform):  # type: ignore[misc]
         found = parts | "Faults" >> beam.Map(_findings_of)
         findings = (found, whole[FINDINGS]) | "AllFaults" >> beam.Flatten()
         tables = {
-            number: parts | f"Table{number}" >> beam.FlatMap(_rows_of, number=number, spec=spec)
+            number: parts | f"Table{number}" >> beam.FlatMap(_rows_of, number=number)
             for number in headers
         }
         return tables, findings
@@ -208,7 +210,12 @@ def _read_range(
         end=end,
         num_quotes=(before, counts[place]),
     )
-    return number, place, part
+    return number, place, _used(part, spec, number)
+
+
+def _used(part: Part, spec: CorpusSpec, number: int) -> Part:
+    """Drops the columns of a table that the spec does not use."""
+    return dataclasses.replace(part, frame=select(part.frame, spec, number))
 
 
 def _facts(element: tuple[int, int, Part]) -> _Facts:
@@ -243,7 +250,7 @@ def _read_whole(
     try:
         path = epath.Path(root) / table.path
         for part in read_parts(table, path=path, num_rows=_ROWS_AT_ONCE):
-            yield number, part
+            yield number, _used(part, spec, number)
     except TableError as error:
         yield TaggedOutput(FINDINGS, Findings(unreadable={number: error.problems}))
 
@@ -253,9 +260,9 @@ def _findings_of(element: tuple[int, Part]) -> Findings:
     return Findings(num_table_rows={number: len(part.frame)}, faults={number: part.faults})
 
 
-def _rows_of(element: tuple[int, Part], *, number: int, spec: CorpusSpec) -> Iterator[pd.DataFrame]:
-    if element[0] == number and len(element[1].frame):
-        rows = select(element[1].frame, spec, number)
+def _rows_of(element: tuple[int, Part], *, number: int) -> Iterator[pd.DataFrame]:
+    rows = element[1].frame
+    if element[0] == number and len(rows):
         yield rows.set_axis(rows[LINE].to_numpy())
 
 

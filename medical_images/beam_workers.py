@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import apache_beam as beam
 from etils import epath
 
-from medical_images.beam_parts import read_part, write_part
+from medical_images.beam_parts import files_in, read_part, write_part
 from medical_images.errors import BuildError
+from medical_images.paths import is_remote
+from medical_images.read_ahead import map_files
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,16 +50,19 @@ class Workers:
                 | "Spread" >> beam.Reshuffle()
                 | "Work" >> beam.Map(_work, work=work, folder=folder)
             )
-        return [self.read(f"{folder}/{number}.pickle") for number in range(len(elements))]
+        return self.read_all(f"{folder}/{number}.pickle" for number in range(len(elements)))
 
     def written(self, name: str) -> dict[str, str]:
         """Returns {file: its path} of the files that are in a folder inside of the folder."""
-        paths = (epath.Path(self.folder) / name).iterdir()
         return {
             path.name: os.fspath(path)
-            for path in paths
+            for path in files_in(f"{self.folder}/{name}")
             if not path.name.startswith("incomplete.")  # left by a worker that was stopped
         }
+
+    def read_all(self, paths: Iterable[str]) -> list[Any]:
+        """Reads files that workers wrote; several at once where they are remote."""
+        return list(map_files(self.read, list(paths), is_remote=is_remote(self.folder)))
 
     def read(self, path: str) -> Any:
         """Reads a file that a worker wrote.

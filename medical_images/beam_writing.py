@@ -16,7 +16,10 @@ from typing import Any
 import apache_beam as beam
 from etils import epath
 
+from medical_images.beam_parts import files_in
 from medical_images.errors import BuildError, ImageError
+from medical_images.paths import is_remote
+from medical_images.read_ahead import map_files
 from medical_images.shard_writing import ShardResult, read_result, result_path, write_once
 from medical_images.shards import ShardTask
 
@@ -53,13 +56,14 @@ def write_shards(
             | "WriteShard"
             >> beam.Map(_write, like=tasks[0], results=results, leftovers=tuple(leftovers))
         )
-    written: list[ShardResult] = []
+    left = {path.name for path in files_in(results)}
     for task in tasks:
         error = _error_path(task, results)
-        if error.exists():
+        if error.name in left:
             raise BuildError(error.read_bytes().decode())
-        result = read_result(result_path(results, os.path.basename(task.path)))
-        written += [result] if result else []
+    paths = [result_path(results, os.path.basename(task.path)) for task in tasks]
+    read = map_files(read_result, paths, is_remote=is_remote(results))
+    written = [result for result in read if result is not None]
     if len(written) < len(tasks):
         raise BuildError(f"the runner left out {len(tasks) - len(written)} of {len(tasks)} shards")
     return written

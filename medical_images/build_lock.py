@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import fcntl
 import json
 import os
@@ -15,13 +16,16 @@ from typing import TextIO
 from medical_images.errors import BuildError
 from medical_images.paths import is_remote
 
+_NOT_OFFERED = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+
 
 @contextlib.contextmanager
 def build_lock(dataset: str | os.PathLike[str]) -> Iterator[None]:
     """Holds the lock of a dataset while it is written.
 
     The lock is the operating system's (`flock`) on a hidden file beside the dataset: it ends with
-    the process that holds it, however that ends, so none is ever stale. Remote folders have none.
+    the process that holds it, however that ends, so none is ever stale. Remote folders have none,
+    nor have some file systems of clusters, which is told.
 
     Args:
       dataset: The folder of the dataset that is to be built.
@@ -43,18 +47,11 @@ def build_lock(dataset: str | os.PathLike[str]) -> Iterator[None]:
         try:
             yield
         finally:
-            os.unlink(path)
+            with contextlib.suppress(OSError):
+                os.unlink(path)
             with contextlib.suppress(OSError):  # they are not empty
                 for one in made:
                     one.rmdir()
-
-
-def refuse_locked(dataset: str | os.PathLike[str]) -> None:
-    """Raises BuildError at once if another process is building the dataset; makes nothing."""
-    path = _lock_path(dataset)
-    if path is not None and os.path.exists(path):
-        with contextlib.suppress(FileNotFoundError), open(path, "r+", encoding="utf-8") as file:
-            _lock(file, dataset)
 
 
 def _lock_path(dataset: str | os.PathLike[str]) -> str | None:
@@ -80,6 +77,13 @@ def _lock(file: TextIO, dataset: str | os.PathLike[str]) -> None:
     except BlockingIOError:
         what = f"{os.fspath(dataset)} is being built already, {_holder(file)}"
         raise BuildError(what) from None
+    except OSError as error:
+        if error.errno not in _NOT_OFFERED:
+            raise
+        print(
+            f"the file system of {os.fspath(dataset)} has no locks; do not build this dataset"
+            " twice at a time"
+        )
 
 
 def _holder(file: TextIO) -> str:

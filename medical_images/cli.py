@@ -101,7 +101,8 @@ def build(
         return
     # A builder that sees an older dataset has taken over its format.
     builder.info.set_file_format(file_format, override=True, override_if_initialized=True)
-    mode = tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS  # which means to overwrite
+    modes = tfds.download.GenerateMode
+    mode = modes.REUSE_CACHE_IF_EXISTS if overwrite else modes.REUSE_DATASET_IF_EXISTS
     builder.download_and_prepare(download_config=tfds.download.DownloadConfig(download_mode=mode))
     click.echo(f"tfds.load('{builder.name}/{config.name}')  # from {builder.data_dir_root}")
 

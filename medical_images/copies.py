@@ -19,7 +19,9 @@ import pandas as pd
 import tqdm
 from etils import epath
 
+from medical_images.images import none_unread
 from medical_images.join import Joined, feature_column
+from medical_images.paths import is_remote
 from medical_images.read_ahead import map_files
 from medical_images.rejects import Outcome
 from medical_images.remote import storage_errors
@@ -45,16 +47,51 @@ def find_copies(root: str, records: pd.DataFrame, *, show_progress: bool = True)
 
     Returns:
       For each record the digest of its bytes (BLAKE2b, 32 hexadecimal digits) where another record
-      has the same bytes, else "". It is "" too where a file cannot be read, which the writing of
-      the shards will tell.
+      has the same bytes, else "". It is "" too where a file is gone, which the writing of the
+      shards will tell.
+
+    Raises:
+      BuildError: Files cannot be read, so that they may be copies or not.
     """
-    files = records[["path", "num_bytes"]]
-    same_size = files[files["num_bytes"].duplicated(keep=False)]
-    alike = _alike(same_size, root, _sample, show_progress=show_progress)
+    is_shared = records["num_bytes"].duplicated(keep=False)
+    samples = digest_samples(root, records, is_shared, show_progress=show_progress)
+    return compare_samples(root, records, samples, show_progress=show_progress)
+
+
+def digest_samples(
+    root: str, records: pd.DataFrame, is_shared: pd.Series[bool], *, show_progress: bool = True
+) -> pd.Series[str]:
+    """Does the first half of `find_copies`, also for a part of all records.
+
+    Args:
+      root: The corpus root.
+      records: The records.
+      is_shared: Whether another record, of this part or not, has the same `num_bytes`.
+      show_progress: Whether a bar tells of work that takes long.
+
+    Returns:
+      For each record that shares its size a digest of a sample, else "".
+    """
+    digests = _digests(records[is_shared], root, _sample, show_progress=show_progress)
+    return digests.reindex(records.index, fill_value="").astype("str")
+
+
+def compare_samples(
+    root: str, records: pd.DataFrame, samples: pd.Series[str], *, show_progress: bool = True
+) -> pd.Series[str]:
+    """Does the second half of `find_copies`, also for a part of all records.
+
+    Args:
+      root: The corpus root.
+      records: The records; all those of one sample are among them.
+      samples: What `digest_samples` returns of each.
+      show_progress: Whether a bar tells of work that takes long.
+    """
+    alike = _alike(records[["path", "num_bytes"]].assign(digest=samples))
     is_small = alike["num_bytes"] <= _SMALL
-    large = _alike(alike[~is_small], root, _whole, show_progress=show_progress)
-    copies = [alike[is_small], large]
-    digests = pd.concat(copies)["digest"]
+    large = alike[~is_small]
+    large = _alike(large.assign(digest=_digests(large, root, _whole, show_progress=show_progress)))
+    digests = pd.concat([alike[is_small], large])["digest"]
     return digests.reindex(records.index, fill_value="").astype("str").rename(COPY)
 
 
@@ -120,38 +157,45 @@ def _disagreements(records: pd.DataFrame, spec: CorpusSpec) -> pd.Series[str]:
     return at_fault
 
 
-def _alike(
+def _alike(files: pd.DataFrame) -> pd.DataFrame:
+    """Returns the files that share their size and their digest with another."""
+    files = files[files["digest"] != ""]
+    return files[files.duplicated(["num_bytes", "digest"], keep=False)]
+
+
+def _digests(
     files: pd.DataFrame,
     root: str,
     digest: Callable[[ReadAt, int], str],
     *,
     show_progress: bool,
-) -> pd.DataFrame:
-    """Returns the files that share their size and their digest with another, with that digest."""
+) -> pd.Series[str]:
+    """Returns the digest of each file, "" of one that is gone."""
 
-    def digest_of(file: tuple[str, int]) -> str | None:
+    def digest_of(file: tuple[str, int]) -> str | Exception:
         path, num_bytes = file
         try:
             with _open(os.path.join(root, path)) as read_at:
                 return digest(read_at, num_bytes)
-        except storage_errors():
-            return None
+        except FileNotFoundError:
+            return ""
+        except storage_errors() as error:
+            return error
 
     items = list(zip(files["path"].tolist(), files["num_bytes"].tolist(), strict=True))
-    found: list[str | None] = []
+    found: list[str | Exception] = []
     with _bar(len(files), is_shown=show_progress) as bar:
-        for one in map_files(digest_of, items, is_remote="://" in root):
+        for one in map_files(digest_of, items, is_remote=is_remote(root)):
             found.append(one)
             bar.update()
-    files = files.assign(digest=pd.Series(found, index=files.index, dtype="object"))
-    files = files[files["digest"].notna()]
-    return files[files.duplicated(["num_bytes", "digest"], keep=False)]
+    digests = none_unread(found, so_that="it is not known what is a copy")
+    return pd.Series(digests, index=files.index, dtype="str")
 
 
 @contextlib.contextmanager
 def _open(path: str) -> Iterator[ReadAt]:
     """Yields what reads so many bytes from a place of a file."""
-    if "://" in path:
+    if is_remote(path):
         with epath.Path(path).open("rb") as file:
 
             def read_at(size: int, place: int) -> bytes:

@@ -6,13 +6,13 @@ import abc
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from etils import epath
 
 from medical_images import certification, images, manifest, tables
 from medical_images.acceptance import AcceptedCorpus, accept, own_files
@@ -28,6 +28,7 @@ from medical_images.spec import CorpusSpec, LoadedSpec
 from medical_images.tally import ClassCounts
 
 Shard = tuple[pd.DataFrame | str, int]  # records, or the file that holds them, and their number
+_LISTED_AT_ONCE = 10_000
 BoundsOf = Callable[[np.ndarray], Sequence[tuple[int, int]]]
 
 
@@ -171,9 +172,15 @@ def plan_corpus(
       CorpusError: The corpus cannot be used as it is; nothing but the rejects file was written.
     """
     spec, root = loaded.spec, loaded.root
+    sums = manifest.sums_of(root, table_paths(spec))
     rows = tables.read_rows(spec, root=root, source=loaded.source) if spec.tables else None
     lists = tables.read_lists(spec, root=root, source=loaded.source)
-    files = _list_images(loaded, pixel_sizes=spec.boxes is not None)
+    files = images.list_images(
+        root,
+        spec.images.templates,
+        exclude=_no_images(loaded),
+        pixel_sizes=spec.boxes is not None,
+    )
     with places_of(loaded):
         joined = join_images(rows, files, spec, lists)
     joined = apply_copies(joined, find_copies(root, joined.records), spec)
@@ -186,7 +193,7 @@ def plan_corpus(
         num_rows=joined.num_rows,
         num_files=joined.num_files,
         num_unmatched_lines=joined.num_unmatched_lines,
-        inputs=manifest.inputs_of(Listing.of(files), root=root, tables=table_paths(spec)),
+        inputs=manifest.inputs_of(Listing.of(files), sums),
     )
     former = read_former_of(loaded, data_dir, target)
     with places_of(loaded, accepted.rejects_path):
@@ -197,17 +204,14 @@ def plan_corpus(
 
 
 def inputs_now(loaded: LoadedSpec) -> dict[str, Any]:
-    """Tells of the inputs as they are now, to be held against a manifest.
-
-    Raises:
-      CorpusError: A table or a folder is not there.
-    """
-    tables = table_paths(loaded.spec)
-    lost = [name for name in tables if not (epath.Path(loaded.root) / name).exists()]
-    if lost:
-        raise SpecError([Problem(where=name, what="there is no such file") for name in lost])
-    listing = Listing.of(_list_images(loaded))
-    return manifest.inputs_of(listing, root=loaded.root, tables=tables)
+    """Tells of the inputs as they are now, to be held against a manifest."""
+    root, templates = loaded.root, loaded.spec.images.templates
+    folders = images.outermost_folders(root, templates)
+    files = (file for folder in folders for file in images.walk(root, folder))
+    listing, exclude = Listing(), _no_images(loaded)
+    while some := list(itertools.islice(files, _LISTED_AT_ONCE)):
+        listing += Listing.of(images.frame_of_files(some, templates, exclude=exclude))
+    return manifest.inputs_of(listing, manifest.sums_of(root, table_paths(loaded.spec)))
 
 
 def table_paths(spec: CorpusSpec) -> list[str]:
@@ -215,13 +219,8 @@ def table_paths(spec: CorpusSpec) -> list[str]:
     return [*(table.path for table in spec.tables), *spec.splits.files.values()]
 
 
-def _list_images(loaded: LoadedSpec, *, pixel_sizes: bool = False) -> pd.DataFrame:
-    return images.list_images(
-        loaded.root,
-        loaded.spec.images.templates,
-        exclude={table.path for table in loaded.spec.tables} | own_files(loaded),
-        pixel_sizes=pixel_sizes,
-    )
+def _no_images(loaded: LoadedSpec) -> set[str]:
+    return {table.path for table in loaded.spec.tables} | own_files(loaded)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,10 @@ from medical_images import dataset_index
 from medical_images.errors import BuildError
 from medical_images.index_writing import merge_index
 from medical_images.manifest import write_manifest
+from medical_images.paths import is_remote
+from medical_images.read_ahead import map_files
 from medical_images.record_files import FileSum
+from medical_images.remote import size_of
 from medical_images.shard_writing import RESULTS, ShardResult, index_part_path
 from medical_images.spec import CorpusSpec
 
@@ -42,9 +45,10 @@ def finish(
     problems = [f"split '{name}' was not planned" for name in written.keys() - planned.keys()]
     for name, num_planned in planned.items():
         results = written.get(name, ())
-        for result in results:
+        paths = [folder / result.name for result in results]
+        sizes = map_files(size_of, paths, is_remote=is_remote(folder))
+        for result, num_bytes in zip(results, sizes, strict=True):
             files[result.name] = (FileSum(result.file_bytes, result.crc32c), result.num_examples)
-            num_bytes = (folder / result.name).stat().length
             if num_bytes != result.file_bytes:
                 problems.append(
                     f"{result.name} has {num_bytes:,} bytes; {result.file_bytes:,} were written"
@@ -67,4 +71,3 @@ def finish(
         if path.suffix in (".json", ".txt") and path.name != "dataset_info.json"
     }  # features, and the names of classes; dataset_info.json is written once more
     write_manifest(folder, inputs=inputs, files=files)
-    (folder / RESULTS).rmtree()

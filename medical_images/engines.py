@@ -6,13 +6,13 @@ import abc
 import contextlib
 import dataclasses
 import os
-import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from etils import epath
 
 from medical_images import corpus, local_engine
+from medical_images.overwriting import discard, new_folder
 from medical_images.paths import absolute, is_remote
 from medical_images.remote import forget_listings
 from medical_images.shard_writing import ShardResult
@@ -99,13 +99,12 @@ def beam_folder(dataset: epath.Path) -> Iterator[str]:
     Args:
       dataset: The folder of the dataset.
     """
-    name = f"incomplete.{uuid.uuid4().hex[:6]}_{dataset.name}"
-    folder = epath.Path(absolute(dataset.parent)) / name
+    folder = new_folder(epath.Path(absolute(dataset)))
     folder.mkdir(parents=True)
     if not is_remote(folder):
         os.chmod(folder, 0o700)  # it holds all cells that the spec names, and the paths of files
     try:
         yield os.fspath(folder)
     finally:
-        folder.rmtree(missing_ok=True)
+        discard(folder)
         forget_listings(folder)

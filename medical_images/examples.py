@@ -9,6 +9,7 @@ made by TFDS's own serialiser, and those of equal values only once.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -61,7 +62,14 @@ def _entry_maker(name: str, connector: tfds.features.FeatureConnector) -> Callab
         return bytes(proto.features.SerializeToString(deterministic=True))
 
     remembering = functools.lru_cache(_REMEMBERED)(make)
-    return lambda value: make(value) if isinstance(value, dict) else remembering(value)
+    nan = math.nan  # each missing number may be another object, and none equals another
+
+    def entry(value: Any) -> bytes:
+        if isinstance(value, dict):
+            return make(value)
+        return remembering(nan if value != value else value)
+
+    return entry
 
 
 def _text_entry(name: str, text: bytes) -> bytes:

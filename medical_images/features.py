@@ -88,8 +88,6 @@ def iter_metadata(records: pd.DataFrame, spec: CorpusSpec) -> Iterator[dict[str,
             encode = _box_encoder(feature)
             boxes = zip(values, records["width"], records["height"], strict=True)
             columns.append([encode(*box) for box in boxes])
-        elif isinstance(feature, LabelsFeature):
-            columns.append(values.tolist())
         else:
             columns.append(values.tolist())
     names = list(spec.features)

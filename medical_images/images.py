@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import operator
@@ -9,19 +10,22 @@ import os
 import stat
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent import futures
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 from etils import epath
 from PIL import Image, UnidentifiedImageError
 
-from medical_images.errors import Problem, SpecError
+from medical_images.errors import BuildError, Problem, SpecError
 from medical_images.paths import is_remote
 from medical_images.remote import files_below, list_folder, open_to_read, storage_errors
 from medical_images.template import PathTemplate
 
+Result = TypeVar("Result")
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)  # there may be millions
 class ImageFile:
     """One regular file below the corpus root.
 
@@ -60,6 +64,7 @@ def list_images(
 
     Raises:
       SpecError: A folder that a template names does not exist.
+      BuildError: A folder cannot be listed, or a file cannot be read.
     """
     folders = outermost_folders(root, templates)
     found = [file for folder in folders for file in walk(root, folder)]
@@ -121,7 +126,7 @@ def frame_of_files(
 
 
 def pixel_sizes_of(root: str, files: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Returns `width` and `height` of files, read from their headers (0 where that fails)."""
+    """Returns `width` and `height` of files, read from their headers; see `read_pixel_sizes`."""
     inside = ~files["escapes"].to_numpy(dtype=bool)  # what lies outside is never opened
     sizes = np.zeros((len(files), 2), dtype=np.int64)
     sizes[inside] = read_pixel_sizes(root, files["path"][inside])
@@ -136,24 +141,78 @@ def read_pixel_sizes(root: str, paths: Iterable[str]) -> np.ndarray:
       paths: Paths relative to it.
 
     Returns:
-      int64 array of shape (files, 2): width and height in pixels, 0 where unreadable.
+      int64 array of shape (files, 2): width and height in pixels, 0 where a file is none of an
+      image, or is gone.
+
+    Raises:
+      BuildError: Files cannot be read.
     """
     base = epath.Path(root)
 
-    def read(path: str) -> tuple[int, int]:
+    def read(path: str) -> tuple[int, int] | Exception:
         try:
             with open_to_read(base / path) as file, Image.open(file) as image:
                 return image.size
-        except storage_errors(UnidentifiedImageError, ValueError, Image.DecompressionBombError):
+        except (
+            FileNotFoundError,
+            UnidentifiedImageError,
+            ValueError,
+            Image.DecompressionBombError,
+        ):
             return 0, 0
+        except storage_errors() as error:
+            # Of a header that ends too early, Pillow says so by an OSError without a number.
+            return (0, 0) if type(error) is OSError and error.errno is None else error
 
     with futures.ThreadPoolExecutor() as pool:
-        return np.array(list(pool.map(read, paths)), dtype=np.int64).reshape(-1, 2)
+        found = list(pool.map(read, paths))
+    sizes = none_unread(found, so_that="sizes in pixels are not known")
+    return np.array(sizes, dtype=np.int64).reshape(-1, 2)
+
+
+def none_unread(found: Iterable[Result | Exception], *, so_that: str) -> list[Result]:
+    """Returns what was found in image files, if all could be read.
+
+    Args:
+      found: What was found in each, or the error of reading it.
+      so_that: What follows from errors.
+
+    Raises:
+      BuildError: There are errors. They are counted, as names of files may be those of patients.
+    """
+    results: list[Result] = []
+    errors: list[Exception] = []
+    for one in found:
+        if isinstance(one, Exception):
+            errors.append(one)
+        else:
+            results.append(one)
+    if errors:
+        files = "1 image file" if len(errors) == 1 else f"{len(errors):,} image files"
+        kinds = ", ".join(sorted({_kind(error) for error in errors}))
+        raise BuildError(f"{files} cannot be read now, so that {so_that} ({kinds})")
+    return results
+
+
+def _kind(error: Exception) -> str:
+    """Says what failed, but not where; its own message may hold a path."""
+    number = getattr(error, "errno", None)
+    words = f": {os.strerror(number)}" if isinstance(number, int) else ""
+    return f"{type(error).__name__}{words}"
+
+
+@contextlib.contextmanager
+def _listing() -> Iterator[None]:
+    """Tells of a folder that cannot be listed without its name, which may be that of a patient."""
+    try:
+        yield
+    except storage_errors() as error:
+        raise BuildError(f"a folder of images cannot be listed ({_kind(error)})") from None
 
 
 def _leaves(path: os.PathLike[str] | str, root: os.PathLike[str] | str) -> bool:
     """Tells whether a local path leads out of the root, by links or otherwise."""
-    if "://" in os.fspath(root):
+    if is_remote(root):
         return False
     real_root = os.path.realpath(root)
     return os.path.commonpath([os.path.realpath(path), real_root]) != real_root
@@ -169,9 +228,11 @@ def _outermost(folders: Iterable[str]) -> list[str]:
 
 
 def walk(root: str, folder: str) -> Iterator[ImageFile]:
-    """Yields all files of a folder and of those inside it."""
+    """Yields all files of a folder and of those inside it; raises as `open_folder`."""
     if is_remote(root):  # many folders by one request
-        for path, num_bytes in files_below(epath.Path(root) / folder):
+        with _listing():
+            found_below = files_below(epath.Path(root) / folder)
+        for path, num_bytes in found_below:
             if not any(name.startswith(".") for name in path.split("/")):
                 path = f"{folder}/{path}" if folder else path
                 yield ImageFile(path=path, num_bytes=num_bytes or 0)
@@ -184,8 +245,13 @@ def walk(root: str, folder: str) -> Iterator[ImageFile]:
 
 
 def open_folder(root: str, folder: str) -> Iterator[ImageFile | str]:
-    """Yields the files of a folder, and the paths of the folders in it."""
-    return _open_remote(root, folder) if "://" in root else _open_local(root, folder)
+    """Yields the files of a folder, and the paths of the folders in it.
+
+    Raises:
+      BuildError: The folder cannot be listed.
+    """
+    with _listing():
+        yield from _open_remote(root, folder) if is_remote(root) else _open_local(root, folder)
 
 
 def _open_local(root: str, folder: str) -> Iterator[ImageFile | str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -14,6 +14,8 @@ from tensorflow_datasets.core.utils import py_utils
 
 from medical_images.dataset_index import GROUP, KEY, OURS, POSITION
 from medical_images.join import feature_column
+from medical_images.paths import is_remote
+from medical_images.read_ahead import map_files
 from medical_images.remote import open_to_read, open_to_write
 from medical_images.spec import (
     BoxesFeature,
@@ -59,12 +61,12 @@ def write_index_part(records: pd.DataFrame, spec: CorpusSpec, path: epath.Path) 
 
 
 def merge_index(
-    parts: Iterable[epath.Path], path: epath.Path, spec: CorpusSpec, *, is_whole: bool = True
+    parts: Sequence[epath.Path], path: epath.Path, spec: CorpusSpec, *, is_whole: bool = True
 ) -> int:
     """Puts the parts of one split together to its Parquet file, a row group for each shard.
 
     Args:
-      parts: In the order of the shards; one is held in memory at a time.
+      parts: In the order of the shards; a few are held in memory at a time.
       path: The Parquet file; its folder is made.
       spec: What the dataset was made for; the index tells its seed and the columns of groups.
       is_whole: Whether the dataset holds all images of its corpus; a part cannot be extended.
@@ -77,9 +79,7 @@ def merge_index(
     num_examples = 0
     with open_to_write(path) as file:
         writer = None
-        for part in parts:
-            with open_to_read(part) as opened:
-                table = pa.ipc.open_file(opened).read_all()
+        for table in map_files(_read_part, parts, is_remote=is_remote(path)):
             if writer is None:
                 ours = {OURS: json.dumps(told).encode()}
                 schema = table.schema.with_metadata({**table.schema.metadata, **ours})
@@ -89,6 +89,11 @@ def merge_index(
         if writer is not None:
             writer.close()
     return num_examples
+
+
+def _read_part(part: epath.Path) -> pa.Table:
+    with open_to_read(part) as file:
+        return pa.ipc.open_file(file).read_all()
 
 
 def _schema(spec: CorpusSpec) -> pa.Schema:

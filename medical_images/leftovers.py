@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 
 from etils import epath
 
+from medical_images.build_lock import build_lock
+from medical_images.errors import BuildError
+from medical_images.overwriting import bring_back, discard, is_complete
 from medical_images.paths import is_remote
-from medical_images.remote import forget_listings
+from medical_images.remote import changed_at, forget_listings, storage_errors
 from medical_images.shard_writing import RESULTS, ShardResult, read_result, result_path
 
 
@@ -29,7 +31,7 @@ def find_leftovers(dataset: str | os.PathLike[str]) -> list[str]:
         for path in target.parent.iterdir()
         if path.name.startswith("incomplete.") and path.name.endswith(f"_{target.name}")
     ]
-    found.sort(key=lambda path: (-path.stat().mtime, path.name))
+    found.sort(key=lambda path: (-changed_at(path), path.name))
     return [os.fspath(path) for path in found]
 
 
@@ -62,41 +64,68 @@ def clear(leftovers: Sequence[str]) -> str:
     Returns:
       What to tell the user.
     """
-    if not leftovers:
-        return ""
-    remote = [folder for folder in leftovers if is_remote(folder)]
-    for folder in leftovers:
-        if folder not in remote:
-            epath.Path(folder).rmtree()
-    if remote:
+    if remote := [folder for folder in leftovers if is_remote(folder)]:
         return f"left by builds that were stopped, and yours to delete: {', '.join(remote)}"
-    return f"removed what stopped builds had left: {', '.join(map(os.path.basename, leftovers))}"
+    gone = [os.path.basename(folder) for folder in leftovers if discard(epath.Path(folder))]
+    return f"removed what stopped builds had left: {', '.join(gone)}" if gone else ""
+
+
+def settle(dataset: epath.Path) -> None:
+    """Ends what a killed build of a dataset had begun; see `bring_back` and `clear_away`."""
+    if not is_remote(dataset):
+        bring_back(dataset)
+    clear_away(dataset)
+
+
+def tidy(dataset: epath.Path) -> None:
+    """Settles a dataset that is built, unless a build of it goes on, or it cannot be written to."""
+    with contextlib.suppress(*storage_errors(BuildError)):
+        hidden = () if is_remote(dataset) else dataset.parent.glob(f".{dataset.name}.*")
+        if (dataset / RESULTS).exists() or any(hidden):
+            with build_lock(dataset):
+                settle(dataset)
+
+
+def clear_away(dataset: epath.Path) -> None:
+    """Removes what was needed until a dataset stood in its place; there, results tell that it does.
+
+    What cannot be removed is told, and no error.
+
+    Args:
+      dataset: Its folder, whose lock is held.
+    """
+    with contextlib.suppress(*storage_errors()):
+        forget_listings(dataset)
+        if (dataset / RESULTS).exists() and is_complete(dataset):
+            if told := clear(find_leftovers(dataset)):
+                print(told)
+            discard(dataset / RESULTS)
 
 
 @contextlib.contextmanager
-def kept_if_stopped(folder: str | os.PathLike[str], dataset: str) -> Iterator[None]:
-    """Keeps finished shards when a build ends by an error; TFDS would delete them.
+def kept_if_finished(folder: epath.Path) -> Iterator[None]:
+    """Keeps the folder of a build that ends by an error if it holds finished shards.
 
     Args:
       folder: That of the build.
-      dataset: The name of the folder of the dataset, its version.
     """
     try:
         yield
     except BaseException:
-        with contextlib.suppress(OSError):
-            _keep(epath.Path(folder), dataset)
+        with contextlib.suppress(*storage_errors()):
+            if num_finished := _num_finished(folder):
+                is_one = num_finished == 1
+                shards = (
+                    "1 finished shard is" if is_one else f"{num_finished:,} finished shards are"
+                )
+                print(f"{shards} kept for the next build, in {os.fspath(folder)}")
+            else:
+                discard(folder)
         raise
 
 
-def _keep(folder: epath.Path, dataset: str) -> None:
-    if is_remote(folder):
-        return
-    num_finished = sum(1 for _ in (folder / RESULTS).glob("*.json"))
-    if num_finished:
-        for task in (folder / RESULTS).glob("*.task"):
-            task.unlink()
-        kept = folder.parent / f"incomplete.{uuid.uuid4().hex[:6]}_{dataset}"
-        folder.rename(kept)
-        shards = "1 finished shard is" if num_finished == 1 else f"{num_finished:,} finished shards are"
-        print(f"{shards} kept for the next build, in {kept}")
+def _num_finished(folder: epath.Path) -> int:
+    forget_listings(folder)
+    results = folder / RESULTS
+    names = [path.name for path in results.iterdir()] if results.exists() else []
+    return sum(name.endswith(".json") and not name.startswith("incomplete.") for name in names)

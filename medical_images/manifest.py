@@ -16,6 +16,7 @@ import tqdm
 from etils import epath
 
 from medical_images.record_files import FileSum
+from medical_images.remote import storage_errors
 
 FILE = "manifest.json"
 _FORMAT = 1
@@ -54,18 +55,27 @@ class Listing:
         )
 
 
-def inputs_of(listing: Listing, *, root: str, tables: Iterable[str]) -> dict[str, Any]:
+def sums_of(root: str, tables: Iterable[str]) -> dict[str, FileSum]:
+    """Sums tables and lists; to be asked before they are read, so that no later change is missed.
+
+    Args:
+      root: The corpus root.
+      tables: Paths below it; what does not exist is left out.
+    """
+    paths = {name: epath.Path(root) / name for name in sorted(set(tables))}
+    return {name: FileSum.of(path) for name, path in paths.items() if path.exists()}
+
+
+def inputs_of(listing: Listing, sums: Mapping[str, FileSum]) -> dict[str, Any]:
     """Tells of all that a dataset is made from what it takes to see that it changed.
 
     Args:
       listing: Of the image files, which are not opened.
-      root: The corpus root.
-      tables: Paths of tables and lists below it.
+      sums: Of the tables.
 
     Returns:
       {tables: {path: {bytes, crc32c}}, images: {files, bytes, names_and_sizes}}.
     """
-    sums = {name: FileSum.of(epath.Path(root) / name) for name in sorted(set(tables))}
     return {
         "tables": {name: _told(told) for name, told in sums.items()},
         "images": {
@@ -125,7 +135,7 @@ def read_manifest(folder: epath.Path) -> dict[str, Any] | None:
     try:
         told = json.loads((folder / FILE).read_text())
         return told if told["format"] == _FORMAT else None
-    except (OSError, ValueError, LookupError, TypeError):
+    except storage_errors(ValueError, LookupError, TypeError):
         return None
 
 
@@ -150,7 +160,7 @@ def damages(folder: epath.Path, told: Mapping[str, Any], *, progress: bool = Tru
     def damage(name: str) -> str | None:
         try:
             found = FileSum.of(folder / name)
-        except OSError:
+        except storage_errors():
             found = None
         bar.update(files[name]["bytes"])
         if found is None:

@@ -25,11 +25,18 @@ from medical_images.build_lock import build_lock
 from medical_images.engines import BeamEngine, Engine, LocalEngine, beam_folder
 from medical_images.errors import BuildError, CorpusError, Problem, SpecError
 from medical_images.image_bytes import files_of, iter_images
-from medical_images.leftovers import clear, find_leftovers, kept_if_stopped, tell_of
+from medical_images.leftovers import (
+    clear_away,
+    find_leftovers,
+    kept_if_finished,
+    settle,
+    tell_of,
+    tidy,
+)
 from medical_images.manifest import differences, read_manifest
-from medical_images.overwriting import bring_back, replacing
-from medical_images.paths import absolute, is_remote
-from medical_images.remote import storage_errors
+from medical_images.overwriting import new_folder, read_info, replacing
+from medical_images.paths import absolute
+from medical_images.remote import in_words, storage_errors
 from medical_images.shard_writing import RESULTS, ShardResult, result_of
 from medical_images.spec import (
     IMAGE_FEATURE,
@@ -102,10 +109,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         ' --imports medical_images --config \'{"name": "mine", "spec": "corpus.yaml"}\''
     )
 
-    # What the first phase of a build found; only there while one runs.
+    # What the phases of a build leave for the next; only there while one runs.
     _engine: Engine = LocalEngine()
     _planned: corpus.PlannedCorpus | None = None
     _leftovers: Sequence[str] = ()
+    _written: Sequence[ShardResult] = ()
 
     @property
     def _spec(self) -> CorpusSpec:
@@ -129,31 +137,59 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def download_and_prepare(self, **kwargs: Any) -> None:
         """Builds the dataset; see TFDS.
 
-        The corpus is read, checked and planned before TFDS makes, or deletes, anything; an older
-        dataset that is to be overwritten comes back if the build fails.
+        The corpus is read, checked and planned before anything is written. An older dataset that
+        is to be overwritten is there to be read until the new one is complete.
         """
         config = kwargs.get("download_config") or tfds.download.DownloadConfig()
         _check_numbers(config)
-        mode = config.download_mode
-        if mode == tfds.download.GenerateMode.UPDATE_DATASET_INFO or (
-            self.data_path.exists() and not mode.overwrite_dataset
-        ):
-            self._refuse_changed()
-            self._tidy()
-            super().download_and_prepare(**kwargs)
-            return
-        with contextlib.ExitStack() as stack:
-            stack.callback(self._forget)
-            stack.enter_context(_in_plain_words(self.data_path))
-            stack.enter_context(build_lock(self.data_path))
+        if not self._stays(config.download_mode):
+            with contextlib.ExitStack() as stack:
+                with _in_plain_words(f"{self.data_dir} cannot be written"):
+                    stack.enter_context(build_lock(self.data_path))
+                    settle(self.data_path)
+                if not self._stays(config.download_mode):
+                    self._build(config, stack, **kwargs)
+                    return
+            # Another build has made it in between, or settling has.
+            read_info(self)
+        self._refuse_changed()
+        tidy(self.data_path)
+        super().download_and_prepare(**kwargs)
+
+    def _stays(self, mode: tfds.download.GenerateMode) -> bool:
+        """Whether there is a dataset that is to stay."""
+        if mode == tfds.download.GenerateMode.UPDATE_DATASET_INFO:
+            return True
+        return not mode.overwrite_dataset and bool(self.is_prepared())
+
+    def _build(
+        self, config: tfds.download.DownloadConfig, stack: contextlib.ExitStack, **kwargs: Any
+    ) -> None:
+        """Builds with the lock held."""
+        stack.callback(self._forget)
+        stack.callback(clear_away, self.data_path)
+        with _in_plain_words(f"{self.data_dir} cannot be written"):
             self._leftovers = find_leftovers(absolute(self.data_path))
             self._engine = self._choose_engine(config, stack)
-            print(self._plan(stack).summary())
-            stack.enter_context(replacing(self))
+        with _in_plain_words("the corpus cannot be read"):
+            planned = self._plan(stack)
+        print(planned.summary())
+        beside = new_folder(self.data_path)
+        with (
+            _in_plain_words(f"{self.data_dir} cannot be written"),
+            kept_if_finished(beside),
+            replacing(self, beside),
+        ):
             super().download_and_prepare(**kwargs)
+        super()._log_download_done()
+        if told := tell_of(self._leftovers, self._written):
+            print(told)
+
+    def _log_download_done(self) -> None:
+        """Does nothing when TFDS is done: the dataset is not in its place yet."""
 
     def _forget(self) -> None:
-        self._engine, self._planned, self._leftovers = LocalEngine(), None, ()
+        self._engine, self._planned, self._leftovers, self._written = LocalEngine(), None, (), ()
 
     def _choose_engine(
         self, config: tfds.download.DownloadConfig, stack: contextlib.ExitStack
@@ -174,7 +210,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         """Reads and plans the corpus; the phantom is made in a temporary folder."""
         loaded = self.builder_config.loaded
         if loaded is None:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="medical_images_"))
+            folder = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="medical_images_", ignore_cleanup_errors=True)
+            )
             loaded = load_spec(phantom.write_phantom(folder))
         self._planned = self._engine.plan(
             loaded, data_dir=str(self._data_dir_root), target=str(self.data_path)
@@ -199,13 +237,6 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 [Problem(where=self.info.full_name, what=what, remedy=remedy) for what in problems],
                 headline=f"Inputs differ from what {self.data_dir} was made from",
             )
-
-    def _tidy(self) -> None:
-        """Removes what a build left that was killed when its dataset was complete already."""
-        folder = self.data_path
-        if not is_remote(folder) and any(folder.parent.glob(f".{folder.name}.*")):
-            with contextlib.suppress(OSError, BuildError), build_lock(folder):
-                bring_back(folder)
 
     def _split_generators(
         self, dl_manager: tfds.download.DownloadManager
@@ -246,27 +277,24 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         )
         cut = planned.cut(bounds_of, max_records=download_config.max_examples_per_split)
         (epath.Path(self.data_dir) / RESULTS).mkdir()
-        with kept_if_stopped(self.data_dir, str(self.version)):
-            if self.builder_config.engine == "tfds":
-                # Sorted by key while writing; reading must stay free to shuffle files.
-                with py_utils.temporary_assignment(self.info.as_proto, "disable_shuffling", True):
-                    super()._download_and_prepare(dl_manager, download_config)
-                written = self._written_by_tfds(cut)
-            else:
-                written = self._write(cut, planned.accepted.loaded)
-            self.info.metadata.update(planned.metadata(cut))
-            self.info.write_to_directory(self.data_dir)
-            dataset_writing.finish(
-                epath.Path(self.data_dir),
-                written,
-                planned=cut.num_records,
-                spec=self._spec,
-                inputs=planned.accepted.inputs,
-                is_whole=planned.is_whole(cut),
-            )
-        kept = tell_of(self._leftovers, itertools.chain(*written.values()))
-        for sentence in filter(None, [kept, clear(self._leftovers)]):
-            print(sentence)
+        if self.builder_config.engine == "tfds":
+            # Sorted by key while writing; reading must stay free to shuffle files.
+            with py_utils.temporary_assignment(self.info.as_proto, "disable_shuffling", True):
+                super()._download_and_prepare(dl_manager, download_config)
+            written = self._written_by_tfds(cut)
+        else:
+            written = self._write(cut, planned.accepted.loaded)
+        self.info.metadata.update(planned.metadata(cut))
+        self.info.write_to_directory(self.data_dir)
+        dataset_writing.finish(
+            epath.Path(self.data_dir),
+            written,
+            planned=cut.num_records,
+            spec=self._spec,
+            inputs=planned.accepted.inputs,
+            is_whole=planned.is_whole(cut),
+        )
+        self._written = list(itertools.chain(*written.values()))
 
     def _write(self, cut: corpus.CutCorpus, loaded: LoadedSpec) -> dict[str, list[ShardResult]]:
         """Has the engine write all shards together."""
@@ -315,15 +343,15 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 @contextlib.contextmanager
-def _in_plain_words(folder: os.PathLike[str]) -> Iterator[None]:
-    """A disk that is full or fails is told without a traceback."""
+def _in_plain_words(what: str) -> Iterator[None]:
+    """A disk that is full or fails is told without a traceback, and without the name of a file."""
     try:
         yield
-    except (ConnectionError, TimeoutError):  # of a runner
-        raise
     except storage_errors() as error:
-        what = getattr(error, "strerror", None) or str(error)
-        raise BuildError(f"{os.fspath(folder)} cannot be written: {what}") from error
+        is_of_storage = getattr(error, "filename", None) is not None
+        if isinstance(error, ConnectionError | TimeoutError) and not is_of_storage:
+            raise  # it is a runner's
+        raise BuildError(f"{what}: {in_words(error)}") from None
 
 
 def _check_numbers(config: tfds.download.DownloadConfig) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import struct
 import tempfile
@@ -140,7 +141,7 @@ def _write_array_record(path: str, records: Iterable[bytes]) -> None:
         try:
             writer.close()
         except RuntimeError as error:  # of a full disk, for example
-            raise OSError(str(error).split(";")[0]) from None
+            raise OSError(errno.EIO, str(error).split(";")[0]) from None
 
 
 @contextmanager

@@ -61,6 +61,16 @@ def storage_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
     return (OSError, *others, *found)
 
 
+def in_words(error: BaseException) -> str:
+    """Says what a storage complains of. What libraries say may name a patient's file.
+
+    Example:
+      >>> in_words(OSError(5, 'Input/output error', 'patient.png')), in_words(OSError('patient'))
+      ('Input/output error', 'OSError')
+    """
+    return getattr(error, "strerror", None) or type(error).__name__
+
+
 def why_unreachable(path: str | os.PathLike[str]) -> tuple[str, str] | None:
     """Asks once for a remote path; returns what is wrong and what to do, None where nothing is.
 
@@ -133,6 +143,19 @@ def open_to_write(path: epath.Path) -> Iterator[BinaryIO]:
         else:
             with io.BufferedWriter(_Raw(file, is_written=True), _BUFFER_BYTES) as opened:
                 yield cast(BinaryIO, opened)
+
+
+def size_of(path: epath.Path) -> int:
+    """Returns the bytes of a file; unlike epath's `stat`, without asking who owns it.
+
+    In a container the owner may be unknown, for which epath has no answer.
+    """
+    return int(path.stat().length) if is_remote(path) else os.stat(path).st_size
+
+
+def changed_at(path: epath.Path) -> float:
+    """Returns when a file or folder was changed last, in seconds; see `size_of`."""
+    return float(path.stat().mtime) if is_remote(path) else os.stat(path).st_mtime
 
 
 def forget_listings(path: epath.Path) -> None:

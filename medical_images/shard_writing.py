@@ -18,6 +18,7 @@ import pandas as pd
 import tensorflow_datasets as tfds
 from etils import epath
 
+from medical_images._version import __version__
 from medical_images.errors import BuildError
 from medical_images.examples import ExampleEncoder
 from medical_images.features import iter_metadata
@@ -25,7 +26,7 @@ from medical_images.image_bytes import ImageOfRow, files_of, iter_images, modifi
 from medical_images.index_writing import write_index_part
 from medical_images.paths import is_remote
 from medical_images.record_files import FileSum, Record, write_records
-from medical_images.remote import storage_errors
+from medical_images.remote import in_words, storage_errors
 from medical_images.shards import ShardTask
 from medical_images.spec import CorpusSpec
 
@@ -42,8 +43,9 @@ class ShardResult:
       num_bytes: The sum of their serialised sizes.
       file_bytes: The size of the file.
       crc32c: Of the file; see `record_files.FileSum`.
-      sources: SHA-256 of all that the shard was made from: the serialised metadata of its records,
-        and of each image file its path, its size and when it was changed last.
+      sources: SHA-256 of all that the shard was made from: the version of this package, the format,
+        what is declared of images, the serialised metadata of its records, and of each image file
+        its path, its size and when it was changed last.
       was_kept: Whether a build that was stopped wrote it, and this one took it over.
     """
 
@@ -70,15 +72,14 @@ def write_shard(task: ShardTask, *, advance: Advance | None = None) -> ShardResu
       BuildError: An image cannot be used (the message names its row, not its file), or the shard
         cannot be written.
     """
-    counter, sources = _Counter(advance), _Sources()
+    counter, sources = _Counter(advance), _Sources(task)
     path = epath.Path(task.path)
     try:
         with tfds.core.utils.incomplete_file(path) as temporary:
             records = counter.counting(_serialised(task, sources))
             written = write_records(temporary, records, file_format=task.file_format)
     except storage_errors() as error:
-        what = getattr(error, "strerror", None) or error
-        raise BuildError(f"{path.name} cannot be written: {what}") from None
+        raise BuildError(f"{path.name} cannot be written: {in_words(error)}") from None
     return ShardResult(
         name=path.name,
         num_examples=counter.num_examples,
@@ -191,8 +192,9 @@ class _Counter:
 class _Sources:
     """Hashes what a shard is made from."""
 
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
+    def __init__(self, task: ShardTask) -> None:
+        images = task.spec.images.model_dump_json()  # what was found good by other rules may not be
+        self._hash = hashlib.sha256(ascii([__version__, task.file_format, images]).encode())
 
     def add(self, prefix: bytes, file: ImageOfRow, modified: int) -> None:
         """Adds a record; the size of its image stands in the prefix."""
@@ -214,7 +216,7 @@ def _serialised(task: ShardTask, sources: _Sources) -> Iterator[tuple[bytes, byt
 
 def _sources_of(task: ShardTask) -> str:
     """Hashes what the shard would be made from, without reading images."""
-    sources = _Sources()
+    sources = _Sources(task)
     for file, prefix in zip(files_of(task.loaded), _prefixes(task), strict=True):
         sources.add(prefix, file, modified_at(file.path, task.root))
     return sources.digest()

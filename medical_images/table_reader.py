@@ -17,6 +17,7 @@ import csv
 import dataclasses
 import gzip
 import io
+import math
 import re
 import unicodedata
 import zlib
@@ -27,7 +28,7 @@ import pandas as pd
 from etils import epath
 
 from medical_images.errors import Problem, TableError, nearest, some_lines
-from medical_images.remote import open_to_read, storage_errors
+from medical_images.remote import open_to_read, size_of, storage_errors
 from medical_images.spec_parts import Table, normal_form
 
 # Which line of which table a row stands on; no header can hold the NUL that sets these apart.
@@ -208,7 +209,7 @@ def ranges_of(
       Where each range begins and ends; none where the table is no longer than one, or where its
       bytes do not tell its lines: where it is compressed, or encoded otherwise than ASCII.
     """
-    size = path.stat().length
+    size = size_of(path)
     if size <= num_bytes or not _can_be_cut(table):
         return []
     with path.open("rb") as file:
@@ -256,14 +257,14 @@ def read_range(
         with path.open("rb") as file:
             is_first = begin == _skip_lines(file, header.num_lines)
             first = begin if is_first else _next_line(file, begin, _quote(table), before)
-            is_last = end >= path.stat().length
+            is_last = end >= size_of(path)
             last = end if is_last else _next_line(file, end, _quote(table), before + within)
             file.seek(first)
             data = file.read(last - first)
         encoding = _codec(table) if first == 0 else _codec(table).removesuffix("-sig")
         text = io.TextIOWrapper(io.BytesIO(data), encoding=encoding, newline="")
         (part,) = _Reader(table, text).read_rows(header.names)
-    except storage_errors(UnicodeError) as error:
+    except storage_errors(UnicodeError, csv.Error) as error:
         return Part(_frame(table, header.names), 0, Faults(error=(1, str(error))))
     return part
 
@@ -336,8 +337,13 @@ def _next_line(file: BinaryIO, begin: int, quote: bytes = b"", num_quotes: int =
       begin: Where to begin.
       quote: If given, line ends inside quotes do not count.
       num_quotes: How many quotes there are before.
+
+    Raises:
+      csv.Error: No line that may end inside quotes is so long. Where a single quote stands before,
+        all lines seem to be inside quotes, and every range would be read to the end of the file.
     """
     pattern = re.compile(rb"\r|\n" + (b"|" + re.escape(quote) if quote else b""))
+    longest = begin + _MAX_CELL if quote else math.inf
     file.seek(begin)
     while block := file.read(_BLOCK):
         for found in pattern.finditer(block):
@@ -348,6 +354,8 @@ def _next_line(file: BinaryIO, begin: int, quote: bytes = b"", num_quotes: int =
                 file.seek(end)
                 return end + (found[0] == b"\r" and file.read(1) == b"\n")
         begin += len(block)
+        if begin > longest:
+            raise csv.Error("no line ends outside of quotes")
     return begin
 
 

@@ -11,6 +11,7 @@ from etils import epath
 
 from medical_images.dataset_index import FOLDER, resolve_builder
 from medical_images.manifest import FILE, damages, read_manifest
+from medical_images.remote import open_to_read, storage_errors
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -68,7 +69,7 @@ def _disagreements(
 def _num_rows(path: epath.Path) -> int | None:
     """Returns the rows of a Parquet file; None where it cannot be read, which was told before."""
     try:
-        with path.open("rb") as file:
+        with open_to_read(path) as file:
             return int(pq.ParquetFile(file).metadata.num_rows)
-    except (OSError, ValueError):
+    except storage_errors(ValueError):
         return None

@@ -1,21 +1,26 @@
 """What Beam's workers read and join is what memory reads and joins."""
 
+import errno
 import gzip
+import os
 import pathlib
 import pickle
 import textwrap
+import traceback
 from collections.abc import Mapping
 
 import pandas as pd
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner import execution
 from conftest import SPECS
 from PIL import Image
 
-from medical_images import images, tables
+from medical_images import beam_join, images, tables
 from medical_images.beam_reading import ReadCorpus, read_corpus
+from medical_images.beam_workers import Workers
 from medical_images.copies import apply_copies, find_copies
-from medical_images.errors import CorpusError
+from medical_images.errors import BuildError, CorpusError
 from medical_images.join import Joined, join_images
 from medical_images.spec import LoadedSpec, load_spec
 
@@ -42,10 +47,8 @@ def by_beam(
     folder.mkdir()
     return read_corpus(
         loaded,
-        folder=str(folder),
+        Workers(folder=str(folder), runner="FnApiRunner", options=PipelineOptions([])),
         exclude=exclude,
-        runner="FnApiRunner",
-        options=PipelineOptions([]),
         num_buckets=num_buckets,
         range_bytes=range_bytes,
     )
@@ -304,6 +307,103 @@ def test_refusals_are_told_in_the_same_words(name, tmp_path):
     assert type(found.value) is type(expected.value)
     assert found.value.problems == expected.value.problems
     assert str(found.value) == str(expected.value)
+
+
+@pytest.mark.parametrize("setting", [ONE_PART, MANY_PARTS], ids=["whole", "in ranges"])
+def test_columns_that_the_spec_does_not_name_do_not_leave_the_worker_that_reads(
+    setting, tmp_path, monkeypatch
+):
+    passed = []
+    for buffer in (execution.ListBuffer, execution.GroupingBuffer):
+
+        def append(self, element, append=buffer.append):
+            passed.append(element)
+            append(self, element)
+
+        monkeypatch.setattr(buffer, "append", append)
+    table = "id,patient,name\n" + "".join(f"{n},patient{n // 3},Jane{n}\n" for n in range(12))
+    files = {"data.csv": table, "x.txt": "", "y.txt": "", **IMAGES}
+    loaded = write(tmp_path / "corpus", OFFICIAL % ", validation: 1", files)
+    check_equal(loaded, tmp_path / "parts", setting)
+    assert b"patient3" in b"".join(passed)
+    assert b"Jane" not in b"".join(passed)
+
+
+def test_images_of_one_size_are_compared_in_many_parts(tmp_path, monkeypatch):
+    compared = []
+
+    def compare(root, records, samples, *, show_progress):
+        compared.append(len(records))
+        return compare_samples(root, records, samples, show_progress=show_progress)
+
+    compare_samples = beam_join.compare_samples
+    monkeypatch.setattr(beam_join, "compare_samples", compare)
+    files = {f"img/{n}.png": f"{n % 30:02}" for n in range(40)}
+    files |= {"data.csv": "id,patient\n" + "".join(f"{n},{n}\n" for n in range(40))}
+    loaded = write(
+        tmp_path / "corpus", OFFICIAL % ", validation: 1", {**files, "x.txt": "1", "y.txt": "2"}
+    )
+    expected = check_equal(loaded, tmp_path / "parts", MANY_PARTS)
+    assert (expected.records["copy"] != "").sum() == 20
+    assert sum(compared) == 40
+    assert max(compared) < 20
+
+
+def failing(function, number):
+    """As a function of the file system that fails for all that is named for patients."""
+
+    def fail(path, *others, **options):
+        if "patient" in str(path):
+            raise OSError(number, os.strerror(number), path)
+        return function(path, *others, **options)
+
+    return fail
+
+
+# Each case: the function that fails, by what, and what is said.
+UNREAD = {
+    "a folder": ("scandir", errno.EACCES,
+                 "a folder of images cannot be listed (PermissionError: Permission denied)"),
+    "files to be compared": (
+        "open", errno.EIO, "2 image files cannot be read now, so that it is not known what is"
+        " a copy (OSError: Input/output error)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_storage_that_fails_ends_the_build_without_names(name, tmp_path, monkeypatch):
+    function, number, words = UNREAD[name]
+    spec = FOLDERS % ("patient", "patient")
+    files = {"test.txt": "", "data/nv/patient/p1-1.png": 1, "data/nv/patient/p2-1.png": 1}
+    loaded = write(tmp_path / "corpus", spec.replace("data/{dx}/", "data/{dx}/*/"), files)
+    monkeypatch.setattr(os, function, failing(getattr(os, function), number))
+    with pytest.raises(BuildError) as found:
+        in_memory(loaded, set())
+    assert str(found.value) == words
+    with pytest.raises(BuildError) as found:
+        by_beam(loaded, set(), tmp_path / "parts", ONE_PART)
+    told = "".join(traceback.format_exception(found.value))
+    assert words in told
+    assert "/patient" not in told
+    assert "p1-1" not in told
+
+
+def test_sizes_in_pixels_that_cannot_be_read_now_are_no_rejects(tmp_path, monkeypatch):
+    files = {"patient.png": 1, "cut.png": b"\x89PNG\r\n\x1a\n", "other.png": b"no image"}
+    write(tmp_path, FINE, files)
+    paths = [*files, "gone.png"]
+    assert images.read_pixel_sizes(str(tmp_path), paths).tolist() == [[10, 10], *[[0, 0]] * 3]
+    monkeypatch.setattr("builtins.open", failing(open, errno.EIO))
+    with pytest.raises(BuildError) as found:
+        images.read_pixel_sizes(str(tmp_path), paths)
+    assert str(found.value) == (
+        "1 image file cannot be read now, so that sizes in pixels are not known"
+        " (OSError: Input/output error)"
+    )
+
+
+def test_a_folder_that_no_worker_made_is_empty(tmp_path):
+    assert Workers(folder=str(tmp_path)).written("ranges") == {}
 
 
 @pytest.mark.realdata

@@ -6,8 +6,7 @@ import json
 import pathlib
 import re
 import shutil
-import subprocess
-import sys
+import traceback
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from conftest import DUMMY_DATA, build, run_python, shard_bytes
 from PIL import Image
 
 import medical_images as mi
+from medical_images import corpus
 
 CLASSES = ["nv", "mel", "bkl", "bcc", "akiec", "vasc", "df"]
 
@@ -161,7 +161,7 @@ def test_an_image_found_unusable_by_a_beam_worker_is_told_as_it_is(phantom_corpu
     (corpus / "images" / "PH_0000003.jpg").write_bytes(b"<html>not found</html>")
     with pytest.raises(mi.BuildError, match=r"metadata\.csv line 5: its image file is not JPEG"):
         build(corpus / "corpus.yaml", tmp_path / "data", beam_runner="FnApiRunner")
-    assert not list((tmp_path / "data").rglob("*.task"))
+    assert not list((tmp_path / "data").glob("medical_images/mine/1*"))
 
 
 def test_max_examples_per_split_takes_the_first_of_the_line(
@@ -257,7 +257,7 @@ def test_workers_do_not_keep_an_older_working_directory(tmp_path, monkeypatch):
             np.testing.assert_array_equal(example["image"], tf.io.decode_jpeg(path.read_bytes()))
 
 
-def test_an_overwrite_that_fails_brings_the_old_dataset_back(tmp_path):
+def test_an_overwrite_that_fails_leaves_the_old_dataset(tmp_path):
     corpus = tmp_path / "corpus"
     spec = mi.write_phantom(corpus, num_images=40, height=8, width=8)
     before = shard_bytes(build(spec, tmp_path / "data"))
@@ -267,7 +267,7 @@ def test_an_overwrite_that_fails_brings_the_old_dataset_back(tmp_path):
         build(spec, tmp_path / "data", download_mode=overwrite)
     old = tfds.builder("medical_images/mine", data_dir=tmp_path / "data")
     assert shard_bytes(old) == before
-    assert not list(pathlib.Path(old.data_dir).parent.glob(".1.0.0*"))  # nothing is set aside
+    assert not list(pathlib.Path(old.data_dir).parent.glob(".1.0.0*"))
 
 
 def test_a_changed_spec_is_not_taken_for_that_of_the_dataset(tmp_path):
@@ -331,17 +331,48 @@ def test_a_config_name_cannot_leave_the_data_folder():
 def test_a_dataset_set_aside_by_a_killed_build_comes_back(tmp_path):
     spec = mi.write_phantom(tmp_path / "corpus", num_images=40, height=8, width=8)
     built = pathlib.Path(build(spec, tmp_path / "data").data_dir)
-    code = """
-import os, signal, sys
-from etils import epath
-from medical_images.overwriting import set_aside
-with set_aside(epath.Path(sys.argv[1])):
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
-    subprocess.run([sys.executable, "-c", code, built], check=False, timeout=60)
-    assert not built.exists()
-    overwrite = tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS
+    before, aside = (
+        shard_bytes(tfds.builder_from_directory(built)),
+        built.with_name(".1.0.0.replaced"),
+    )
+    built.rename(aside)
+    again = build(spec, tmp_path / "data")
+    assert again.info.splits["train"].num_examples == 32
+    assert shard_bytes(again) == before
+    built.rename(aside)
     (spec.parent / "images" / "PH_0000007.jpg").write_bytes(b"not an image")
+    overwrite = tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS
     with pytest.raises(mi.BuildError):
         build(spec, tmp_path / "data", download_mode=overwrite)
-    assert (built / "dataset_info.json").exists()
+    assert shard_bytes(again) == before
+    assert not aside.exists()
+
+
+def test_part_of_a_dataset_is_not_taken_for_built(tmp_path):
+    spec = mi.write_phantom(tmp_path / "corpus", num_images=40, height=8, width=8)
+    built = build(spec, tmp_path / "data")
+    before = shard_bytes(built)
+    (pathlib.Path(built.data_dir) / "dataset_info.json").unlink()
+    again = build(spec, tmp_path / "data")
+    assert shard_bytes(again) == before
+    assert mi.verify(again) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (PermissionError(13, "Permission denied", "images/a_patient.png"), "Permission denied"),
+        (TimeoutError(110, "Connection timed out", "images/a_patient.png"), "Connection timed out"),
+        (OSError("images/a_patient.png is not yours"), "OSError"),
+    ],
+)
+def test_storage_that_fails_while_a_corpus_is_read_is_told_without_names(
+    tmp_path, monkeypatch, error, told
+):
+    def failing(*_, **__):
+        raise error
+
+    monkeypatch.setattr(corpus, "plan_corpus", failing)
+    with pytest.raises(mi.BuildError, match=f"^the corpus cannot be read: {told}$") as caught:
+        build(DUMMY_DATA / "corpus.yaml", tmp_path)
+    assert "a_patient" not in "".join(traceback.format_exception(caught.value))

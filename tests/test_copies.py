@@ -3,7 +3,9 @@
 import collections
 import csv
 import dataclasses
+import errno
 import hashlib
+import os
 import pathlib
 import re
 import shutil
@@ -20,6 +22,7 @@ from strategies import FEW
 
 import medical_images as mi
 from medical_images.copies import apply_copies, find_copies
+from medical_images.errors import BuildError
 from medical_images.join import Joined
 from medical_images.rejects import RejectLog
 from medical_images.spec import CorpusSpec
@@ -73,7 +76,22 @@ def test_copies_are_found_in_any_folder_local_or_remote(tmp_path, monkeypatch):
     pd.testing.assert_series_equal(find_copies(remote, records), found)
 
 
-def test_a_file_that_cannot_be_read_is_left_to_the_writing(tmp_path):
+def test_files_that_cannot_be_read_are_not_taken_for_different_ones(tmp_path, monkeypatch):
+    def read(descriptor: int, size: int, place: int) -> bytes:
+        if place == 0 and size > 4096:  # a large file is compared whole
+            raise OSError(errno.EIO, "Input/output error", "patient.png")
+        return pread(descriptor, size, place)
+
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", read)
+    records = write(tmp_path, [b"a" * 99999, b"a" * 99999, b"b" * 99999, b"c"])
+    words = "it is not known what is a copy (OSError: Input/output error)"
+    with pytest.raises(BuildError) as error:
+        find_copies(str(tmp_path), records)
+    assert str(error.value) == f"2 image files cannot be read now, so that {words}"
+
+
+def test_a_file_that_is_gone_is_left_to_the_writing(tmp_path):
     records = write(tmp_path, [b"same", b"same", b"same", b"other sizes are not opened"])
     (tmp_path / "000.png").unlink()
     (tmp_path / "003.png").unlink()

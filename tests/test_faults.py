@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 from conftest import build, run_python
 from faults import (
     ALL,
+    REMOVING,
     WRITING,
     assert_discreet,
     assert_nothing_half_done,
@@ -21,6 +22,7 @@ from faults import (
     build_on_full_disks,
     build_with_fault,
     build_with_mortal_worker,
+    dataset_of,
     datasets,
     failing,
     in_child,
@@ -72,17 +74,23 @@ def inodes(folder):
 
 
 def finished_shards(data):
-    """{(name, inode)} of the shards that stopped builds finished, which leave a result."""
+    """{(name, inode)} of the shards that stopped builds finished, which leave a result.
+
+    Those of a dataset that stands in its place too.
+    """
     left = datasets(data).glob("incomplete*")
     results = ((folder, folder.glob("results/*.json")) for folder in left)
     names = {(folder, path.stem) for folder, paths in results for path in paths}
-    return {
+    return inodes(datasets(data) / "1.0.0") | {
         (name, (folder / name).stat().st_ino) for folder, name in names if (folder / name).exists()
     }
 
 
 def test_a_build_may_be_killed_at_any_step(spec, older, expected, tmp_path):
-    """kill -9 at each step in turn: nothing half done is seen, and the next build completes it."""
+    """kill -9 at each step in turn: nothing half done is seen, and the next build completes it.
+
+    The later it was killed, the more is kept: all that was finished.
+    """
 
     def case(at):
         data = tmp_path / str(at)
@@ -107,13 +115,16 @@ def test_a_build_may_be_killed_at_any_step(spec, older, expected, tmp_path):
     data = tmp_path / "counted"
     shutil.copytree(older, data)
     steps = steps_of(ALL, build_by_command, spec, data)
-    assert set(at_once(case, range(len(steps)))) == {0, 1, 2}
+    finished = at_once(case, range(len(steps)))
+    assert finished == sorted(finished)
+    assert set(finished) == {0, 1, 2}
 
 
 def test_an_overwrite_may_be_killed_at_any_step(spec, replaced, expected, tmp_path):
-    """kill -9 where folders change: the dataset is then the old one or the new, at the next start.
+    """kill -9 where folders change: the dataset is the old one or the new, without a further start.
 
-    That start fails too, for the sake of the test; the one after it succeeds.
+    Only between two renames, it is the old one at the next start. That start fails too, for the
+    sake of the test; the one after it succeeds.
     """
     before = tree(datasets(replaced) / "1.0.0")
     bad = write_corpus(tmp_path / "bad")
@@ -127,6 +138,11 @@ def test_an_overwrite_may_be_killed_at_any_step(spec, replaced, expected, tmp_pa
         status, said = in_child(build_with_fault, killed, at, ALL, *args)
         assert status == -signal.SIGKILL, said
         assert_discreet(said, data)
+        if steps[at] == into_place:
+            assert not (datasets(data) / "1.0.0").exists()
+        else:
+            assert dataset_of(datasets(data) / "1.0.0") in (before, expected), steps[at]
+            assert mi.verify(tfds.builder("medical_images/mine", data_dir=data)) == []
         status, said = overwrite(bad, data, "--overwrite")
         assert status == 1, said
         assert re.search(r"scans\.csv line 7: its image file is not JPEG or PNG", said)
@@ -144,7 +160,11 @@ def test_an_overwrite_may_be_killed_at_any_step(spec, replaced, expected, tmp_pa
     data = tmp_path / "counted"
     shutil.copytree(replaced, data)
     steps = steps_of(ALL, build_by_command, spec, data, "--overwrite")
-    of_folders = [k for k, step in enumerate(steps) if re.search(r"(mine/[^/]*|index)$", step)]
+    changes = re.compile(r"(mine/[^/]*|index|results)$")
+    of_folders = [k for k, step in enumerate(steps) if changes.search(step)]
+    (into_place,) = [
+        step for step in steps if re.fullmatch(r"rename [^/]*/mine/incomplete[^/]*", step)
+    ]
     some = {at + more for at in of_folders for more in (0, 1) if at + more < len(steps)}
     assert set(at_once(case, sorted(some))) == {False, True}
 
@@ -197,6 +217,36 @@ def test_an_overwrite_may_fail_at_any_step(spec, replaced, expected, tmp_path):
     shutil.copytree(replaced, data)
     steps = steps_of(WRITING, build_by_command, spec, data, "--overwrite")
     at_once(case, range(len(steps)))
+
+
+def test_what_is_not_needed_may_fail_to_be_removed(spec, replaced, expected, tmp_path):
+    """EIO once, in each folder in turn: the build succeeds, and the next one removes the rest."""
+
+    def stopped(name):
+        data = tmp_path / name
+        shutil.copytree(replaced, data)
+        args = (build_by_command, spec, data, "--overwrite")
+        status, said = in_child(build_with_fault, killed, "open .*/index/", ALL, *args)
+        assert status == -signal.SIGKILL, said
+        return data
+
+    def case(at):
+        data = stopped(str(at))
+        args = (build_by_command, spec, data, "--overwrite")
+        status, said = in_child(build_with_fault, failing, at, REMOVING, *args)
+        assert (status, "Traceback" in said) == (0, False), steps[at] + said
+        assert_discreet(said, data)
+        assert_nothing_half_done(data, replaced, expected)
+        status, said = in_child(*args)
+        assert status == 0, said
+        assert tree(datasets(data) / "1.0.0") == expected
+        assert versions(data) == ["0.9.0", "1.0.0"], steps[at]
+
+    steps = steps_of(REMOVING, build_by_command, spec, stopped("counted"), "--overwrite")
+    parents = [os.path.dirname(step) for step in steps]
+    at_once(case, sorted({parents.index(parent) for parent in parents}))
+    for place in (r"mine/\.1\.0\.0\.replaced", r"mine/incomplete[^/]*", "mine/1.0.0/results"):
+        assert any(re.search(f"{place}/", step) for step in steps)
 
 
 @pytest.mark.parametrize(

@@ -183,11 +183,41 @@ def test_an_older_dataset_stays_if_the_new_one_fails(corpus, expected, local, st
             build(broken, data_dir, workers=workers, download_mode=mode)
         assert remote_bytes(old) == expected
         assert (old.data_path / "dataset_info.json").exists()
-        assert names_beside(old) == ["1.0.0"]
     assert remote_bytes(build(str(corpus), data_dir, download_mode=mode)) == expected
 
 
-def test_a_dataset_that_cannot_be_moved_is_left_where_it_is(corpus, expected, store, monkeypatch):
+def test_finished_shards_of_a_failed_build_are_taken_over(
+    built, expected, local, store, tmp_path, capsys
+):
+    upload(local.parent, store / "mended")
+    image = mi.index(built, "test")["image_id"].iloc[0] + ".jpg"
+    path, data_dir = store / "mended" / "images" / image, str(store / "failed")
+    path.write_bytes(b"BM" + path.read_bytes()[2:])
+    with pytest.raises(mi.BuildError, match="is not JPEG or PNG"):
+        build(str(store / "mended" / local.name), data_dir, workers=1)
+    (left,) = re.findall(
+        r"2 finished shards are kept for .*, in (s3://\S+)", capsys.readouterr().out
+    )
+    path.write_bytes((local.parent / "images" / image).read_bytes())
+    mended = build(str(store / "mended" / local.name), data_dir, workers=1)
+    told = capsys.readouterr().out
+    assert "2 of its finished shards were kept" in told
+    assert f"yours to delete: {left}\n" in told
+    assert remote_bytes(mended) == expected
+    assert names_beside(mended) == ["1.0.0", left.rpartition("/")[2]]
+
+
+def test_part_of_a_dataset_is_not_taken_for_built(corpus, expected, store):
+    old = build(str(corpus), str(store / "part"))
+    (old.data_path / "dataset_info.json").unlink()
+    again = build(str(corpus), str(store / "part"))
+    assert remote_bytes(again) == expected
+    assert names_beside(again) == ["1.0.0"]
+
+
+def test_a_dataset_that_cannot_be_moved_is_left_where_it_is(
+    corpus, expected, store, monkeypatch, capsys
+):
     def refused(*_):
         raise PermissionError("no")
 
@@ -197,6 +227,10 @@ def test_a_dataset_that_cannot_be_moved_is_left_where_it_is(corpus, expected, st
         build(str(corpus), str(store / "unmoved"))
     (left,) = re.findall(place, str(error.value))
     assert remote_bytes(tfds.builder_from_directory(left)) == expected
+    monkeypatch.undo()
+    again = build(str(corpus), str(store / "unmoved"))
+    assert remote_bytes(again) == expected
+    assert "3 of its finished shards were kept" in capsys.readouterr().out
 
 
 def test_shards_of_a_killed_build_are_taken_over(corpus, expected, store):

@@ -1,5 +1,6 @@
 """Shards: how a split is cut, and what a file holds."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -109,6 +110,27 @@ def test_one_bad_shard_stops_all_and_names_the_row(planned, tmp_path, workers):
     ]
     with pytest.raises(mi.BuildError, match=r"metadata.csv line \d+"):
         local_engine.write_shards(tasks, results=str(tmp_path), num_workers=workers, progress=False)
+
+
+@pytest.mark.parametrize("what", ["nothing", "declared images", "format"])
+def test_a_finished_shard_is_taken_over_only_for_the_same_shard(planned, tmp_path, what):
+    """A shard that was stopped at and gone on with is what it would be if it were written now."""
+    records = planned.plan.splits["test"]
+    stopped, now = tmp_path / "stopped", tmp_path / "now"
+    for folder in (stopped, now):
+        (folder / shard_writing.RESULTS).mkdir(parents=True)
+    task = make_task(planned, stopped / "shard", records)
+    shard_writing.write_once(task, results=stopped / shard_writing.RESULTS)
+    task = dataclasses.replace(task, path=str(now / "shard"))
+    if what == "declared images":
+        grey = task.spec.images.model_copy(update={"channels": 1})
+        task = dataclasses.replace(task, spec=task.spec.model_copy(update={"images": grey}))
+    if what == "format":
+        task = dataclasses.replace(task, file_format="array_record")
+    result = shard_writing.write_once(
+        task, results=now / shard_writing.RESULTS, leftovers=[str(stopped)]
+    )
+    assert result.was_kept == (what == "nothing")
 
 
 def test_progress_counts_every_image(planned, tmp_path):

@@ -14,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import FEW, MANY
 
+from medical_images import table_reader
 from medical_images.errors import Problem, SpecError, TableError
 from medical_images.spec import load_spec
 from medical_images.spec_parts import Table
@@ -21,6 +22,7 @@ from medical_images.table_reader import (
     LINE,
     TABLE,
     Faults,
+    Header,
     clean,
     count_quotes,
     problems_of,
@@ -368,6 +370,24 @@ def test_what_a_csv_writer_writes_can_be_read_in_ranges(
     found = _in_ranges(table := Table(path="a.csv"), path, num_bytes)
     assert found is not None
     pd.testing.assert_frame_equal(found[0], _whole(table, path)[0])
+
+
+def test_no_range_is_read_to_the_end_of_the_file_for_a_line_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(table_reader, "_MAX_CELL", 200)
+    monkeypatch.setattr(table_reader, "_BLOCK", 10)
+    path = epath.Path(tmp_path) / "a.csv"
+    path.write_text('id,note\n1,"x\n' + "1,x\n" * 1000)
+    table, header = Table(path="a.csv"), Header(("id", "note"), 1)
+    ranges = ranges_of(table, header, path=path, num_bytes=100)
+    quotes = [count_quotes(table, path=path, begin=begin, end=end) for begin, end in ranges]
+    parts = [
+        read_range(
+            table, header, path=path, begin=b, end=e, num_quotes=(sum(quotes[:number]), count)
+        )
+        for number, ((b, e), count) in enumerate(zip(ranges, quotes, strict=True))
+    ]
+    assert len(ranges) > 30
+    assert all(part.faults.error for part in parts[:-3])  # there the end of the file is near
 
 
 @pytest.mark.parametrize(
