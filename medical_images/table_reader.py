@@ -339,8 +339,8 @@ def _next_line(file: BinaryIO, begin: int, quote: bytes = b"", num_quotes: int =
       num_quotes: How many quotes there are before.
 
     Raises:
-      csv.Error: No line that may end inside quotes is so long. Where a single quote stands before,
-        all lines seem to be inside quotes, and every range would be read to the end of the file.
+      csv.Error: There is none within the length of a cell. Where a single quote stands before, all
+        line ends seem to be inside quotes, and each range would be read to the end of the file.
     """
     pattern = re.compile(rb"\r|\n" + (b"|" + re.escape(quote) if quote else b""))
     longest = begin + _MAX_CELL if quote else math.inf
