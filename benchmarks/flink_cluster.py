@@ -7,6 +7,7 @@ same, byte for byte.
 
     python benchmarks/flink_cluster.py
     python benchmarks/flink_cluster.py --spec corpus.yaml --work flink_run --replace
+    python benchmarks/flink_cluster.py --nih Data_Entry_2017_v2020.csv.gz
 
 Needs Linux, Java 11 or 17, `mvn`, `pip`, and an environment with `medical_images` and
 `apache-beam`. What is downloaded (Flink from a package of PyPI, Beam's runner by Maven; 0.35 GB on
@@ -20,6 +21,7 @@ import hashlib
 import json
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -432,7 +434,13 @@ def run(arguments: argparse.Namespace, work: Path, stack: ExitStack) -> None:
     flink, beam = fetch_flink(), fetch_beam_runner()
     say(f"Flink {FLINK}, Beam's runner {BEAM_RUNNER}")
     spec = arguments.spec and arguments.spec.absolute()
-    if spec is None:
+    if arguments.nih:
+        import nih
+
+        made = argparse.Namespace(table=arguments.nih, rows=None, size=64)
+        nih.make_corpus(work / "corpus", made)
+        spec = Path(shutil.copy(nih.SPEC, work / "corpus"))
+    elif spec is None:
         command = [sys.executable, "-m", "medical_images.cli", "phantom", str(work / "corpus")]
         images = f"--images={arguments.images}"
         subprocess.run([*command, images], check=True, capture_output=True)
@@ -485,6 +493,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--images", type=int, default=20_000, help="of the phantom corpus")
     parser.add_argument("--spec", type=Path, help="a corpus.yaml, instead of the phantom corpus")
+    parser.add_argument("--nih", type=Path, help="the NIH's table, with drawn pixels; see nih.py")
     parser.add_argument("--work", type=Path, help="a new folder for all that is made; kept")
     parser.add_argument("--port", type=int, default=8081, help="of the JobManager's REST API")
     parser.add_argument("--replace", action="store_true", help="replace the killed TaskManager")
