@@ -108,8 +108,8 @@ def _move(beside: epath.Path, folder: epath.Path) -> None:
         remove_folder(folder, first=_INFO)
         move_folder(beside, folder, last=_INFO)
     except storage_errors() as error:
-        what = f"{beside} holds the new dataset, but its files could not all be moved to {folder}"
-        raise BuildError(f"{what} ({in_words(error)}); build again, or move the rest") from None
+        what = f"{beside} holds the new dataset, but its files could not all be copied to {folder}"
+        raise BuildError(f"{what} ({in_words(error)}); build again, or copy the rest") from None
 
 
 @contextlib.contextmanager

@@ -213,18 +213,21 @@ def files_below(folder: epath.Path) -> list[Entry]:
 def move_folder(folder: epath.Path, target: epath.Path, *, last: str) -> None:
     """Moves the files of a remote folder to another, inside the store.
 
+    All are copied before any is removed, so that nothing is lost if this ends halfway.
+
     Args:
       folder: Is gone afterwards.
       target: Where nothing stands.
-      last: The file that is moved after all others; where it stands, all of them do.
+      last: The file that is copied after all others; where it stands, all of them do.
 
     Raises:
-      OSError: Or another of `storage_errors`; the rest of the files stay where they were.
+      OSError: Or another of `storage_errors`; the folder is as it was.
     """
     names = [entry.path for entry in files_below(folder)]
-    _move(folder, target, [name for name in names if name != last])
-    _move(folder, target, [name for name in names if name == last])
-    folder.rmtree(missing_ok=True)  # TensorFlow makes something of folders themselves
+    _copy(folder, target, [name for name in names if name != last])
+    _copy(folder, target, [name for name in names if name == last])
+    with contextlib.suppress(*storage_errors()):  # what is left is found by the next build
+        folder.rmtree(missing_ok=True)
     forget_listings(folder)
 
 
@@ -241,18 +244,17 @@ def remove_folder(folder: epath.Path, *, first: str) -> None:
     forget_listings(folder)
 
 
-def _move(folder: epath.Path, target: epath.Path, names: list[str]) -> None:
+def _copy(folder: epath.Path, target: epath.Path, names: list[str]) -> None:
     if not names:
         return
     if (store := _store(folder)) is not None:
         sources = [os.fspath(folder / name) for name in names]
         store.copy(sources, [os.fspath(target / name) for name in names], on_error="raise")
-        store.rm(sources)
         return
     for parent in sorted({(target / name).parent for name in names}):
         parent.mkdir(parents=True, exist_ok=True)
     with futures.ThreadPoolExecutor(_NUM_THREADS) as pool:
-        list(pool.map(lambda name: (folder / name).rename(target / name), names))
+        list(pool.map(lambda name: (folder / name).copy(target / name, overwrite=True), names))
 
 
 class _Raw(io.RawIOBase):

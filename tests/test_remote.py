@@ -218,10 +218,14 @@ def test_part_of_a_dataset_is_not_taken_for_built(corpus, expected, store):
 def test_a_dataset_that_cannot_be_moved_is_left_where_it_is(
     corpus, expected, store, monkeypatch, capsys
 ):
-    def refused(*_):
-        raise PermissionError("no")
+    copy = remote._copy
 
-    monkeypatch.setattr(remote, "_move", refused)
+    def refused_at_last(folder, target, names):
+        if "dataset_info.json" in names:
+            raise PermissionError("no")
+        copy(folder, target, names)
+
+    monkeypatch.setattr(remote, "_copy", refused_at_last)
     place = r"s3://\S+/incomplete\.\w+_1\.0\.0"
     with pytest.raises(mi.BuildError, match=f"{place} holds the new dataset") as error:
         build(str(corpus), str(store / "unmoved"))
