@@ -376,3 +376,33 @@ def test_storage_that_fails_while_a_corpus_is_read_is_told_without_names(
     with pytest.raises(mi.BuildError, match=f"^the corpus cannot be read: {told}$") as caught:
         build(DUMMY_DATA / "corpus.yaml", tmp_path)
     assert "a_patient" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_table_that_changes_while_it_is_read_is_not_taken_for_what_was_built(
+    tmp_path, monkeypatch
+):
+    spec = mi.write_phantom(tmp_path / "corpus", num_images=40, height=8, width=8)
+    find_copies = corpus.find_copies
+
+    def find_late(*args: object, **kwargs: object) -> object:
+        with (tmp_path / "corpus" / "metadata.csv").open("a", encoding="utf-8") as table:
+            table.write("\n")
+        return find_copies(*args, **kwargs)
+
+    monkeypatch.setattr(corpus, "find_copies", find_late)
+    build(spec, tmp_path / "data")
+    monkeypatch.undo()
+    with pytest.raises(mi.SpecError, match=r"'metadata\.csv' has changed"):
+        build(spec, tmp_path / "data")
+
+
+def test_files_may_have_an_owner_that_the_system_does_not_know(tmp_path, monkeypatch):
+    """As in a container that runs with the number of a user of another machine."""
+
+    def unknown(uid: int) -> object:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    spec = mi.write_phantom(tmp_path / "corpus", num_images=40, height=8, width=8)
+    (tmp_path / "data/medical_images/mine/incomplete.abcdef_1.0.0").mkdir(parents=True)
+    assert build(spec, tmp_path / "data").info.splits["train"].num_examples == 32
