@@ -11,7 +11,7 @@ import pandas as pd
 
 from medical_images.errors import Problem, SpecError
 from medical_images.join import check_rejects
-from medical_images.paths import absolute
+from medical_images.paths import absolute, is_remote
 from medical_images.rejects import RejectLog, refuse_foreign
 from medical_images.spec import LoadedSpec
 
@@ -102,7 +102,7 @@ def _where_listed(rejects_path: str | None) -> str:
 
 def own_files(loaded: LoadedSpec) -> set[str]:
     """Returns the spec and the list of rejects as paths relative to the root."""
-    if loaded.path is None or "://" in loaded.root + loaded.path:
+    if loaded.path is None or is_remote(loaded.root) or is_remote(loaded.path):
         return set()
     own = [loaded.path, *_reject_paths(loaded)]
     return {os.path.relpath(path, loaded.root) for path in own}
@@ -145,7 +145,7 @@ def _reject_paths(loaded: LoadedSpec) -> list[str]:
     named = loaded.spec.rejects.file
     state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     fallback = os.path.join(state, "medical_images", name)
-    if loaded.path is None or "://" in loaded.path:
+    if loaded.path is None or is_remote(loaded.path):
         return [absolute(named) if named else fallback]
     beside = os.path.join(os.path.dirname(loaded.path), os.path.expanduser(named or name))
     return [beside] if named else [beside, fallback]

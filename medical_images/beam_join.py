@@ -62,7 +62,7 @@ _Part = tuple[int, pd.DataFrame]
 _Gathered = tuple[int, Mapping[str, Iterable[pd.DataFrame]]]
 
 
-class ListFiles(beam.PTransform):  # type: ignore[misc]
+class ListFiles(beam.PTransform):
     """Pipeline -> data frames of the files that path templates can name, with log and findings.
 
     Args:
@@ -108,7 +108,7 @@ class ListFiles(beam.PTransform):  # type: ignore[misc]
         )
 
 
-class MatchRows(beam.PTransform):  # type: ignore[misc]
+class MatchRows(beam.PTransform):
     """(parts of rows by their index, files) -> parts by path: rows, files and claims, and logs.
 
     Args:
@@ -150,7 +150,7 @@ class MatchRows(beam.PTransform):  # type: ignore[misc]
         return parts, [keyed[LOG], matched[LOG]]
 
 
-class RowsOfFiles(beam.PTransform):  # type: ignore[misc]
+class RowsOfFiles(beam.PTransform):
     """Files -> the same parts, for a corpus without tables.
 
     The parts are ranges of sorted paths, so that each image can be numbered.
@@ -184,7 +184,7 @@ class RowsOfFiles(beam.PTransform):  # type: ignore[misc]
         ).with_outputs(LOG, FINDINGS, main="parts")
 
 
-class EndRows(beam.PTransform):  # type: ignore[misc]
+class EndRows(beam.PTransform):
     """(parts by path, PCollection of the lists) -> PCollection of records, parts by path.
 
     Args:
@@ -216,7 +216,7 @@ class EndRows(beam.PTransform):  # type: ignore[misc]
         return ended.records, [ended[LOG]], [splits[FINDINGS], ended[FINDINGS]]
 
 
-class FindCopies(beam.PTransform):  # type: ignore[misc]
+class FindCopies(beam.PTransform):
     """PCollection of records -> PCollection of (bucket of groups, records).
 
     Args:

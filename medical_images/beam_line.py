@@ -4,8 +4,6 @@ All that is computed is computed by the pure functions of `line`, so the result 
 `line.plan_splits` and `line.plan_positions`. Elements are few and large: tables of groups.
 """
 
-# mypy: disallow-subclassing-any=False
-
 from __future__ import annotations
 
 import dataclasses

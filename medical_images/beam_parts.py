@@ -85,7 +85,7 @@ def part_paths(prefix: str) -> list[str]:
     )
 
 
-class WriteParts(beam.PTransform):  # type: ignore[misc]
+class WriteParts(beam.PTransform):
     """PCollection of (number, data frame) -> files `<prefix><number>.pickle`, PCollection of sizes.
 
     Args:
@@ -106,7 +106,7 @@ class WriteParts(beam.PTransform):  # type: ignore[misc]
         )
 
 
-class ReadParts(beam.PTransform):  # type: ignore[misc]
+class ReadParts(beam.PTransform):
     """Pipeline -> PCollection of (number, data frame), of the files that `WriteParts` wrote.
 
     Args:
@@ -127,7 +127,7 @@ class ReadParts(beam.PTransform):  # type: ignore[misc]
         )
 
 
-class WriteFindings(beam.PTransform):  # type: ignore[misc]
+class WriteFindings(beam.PTransform):
     """PCollections of Findings -> a file that holds their sum.
 
     Args:

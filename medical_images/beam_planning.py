@@ -12,8 +12,6 @@ former dataset, and one number for each record, its size; a worker holds a part,
 groups, or a shard, and which groups copies join.
 """
 
-# mypy: disallow-subclassing-any=False
-
 from __future__ import annotations
 
 import bisect

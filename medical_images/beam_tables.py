@@ -43,7 +43,7 @@ _Range = tuple[int, int, int, int]  # number of the table, number of the range, 
 _Facts = tuple[int, int, int, bool]  # number of table and range, lines, whether it ended clean
 
 
-class ReadTables(beam.PTransform):  # type: ignore[misc]
+class ReadTables(beam.PTransform):
     """Pipeline -> {table: PCollection of data frames}, PCollection of Findings.
 
     A table longer than `range_bytes` is read in ranges by several workers; if one of them does not
@@ -102,7 +102,7 @@ class ReadTables(beam.PTransform):  # type: ignore[misc]
         return tables, findings
 
 
-class JoinTable(beam.PTransform):  # type: ignore[misc]
+class JoinTable(beam.PTransform):
     """(PCollection of rows, PCollection of rows of one more table) -> PCollection of rows.
 
     Rows are data frames; the index of each row is unique.
@@ -150,7 +150,7 @@ class JoinTable(beam.PTransform):  # type: ignore[misc]
         )
 
 
-class PartRows(beam.PTransform):  # type: ignore[misc]
+class PartRows(beam.PTransform):
     """PCollection of rows -> PCollection of (bucket of their index, rows).
 
     Args:

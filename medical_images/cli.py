@@ -156,8 +156,10 @@ def _built(name: str, data_dir: str | None) -> Any:
     """Returns the builder of a dataset named by its config, its full name or its folder."""
     import tensorflow_datasets as tfds
 
+    from medical_images.paths import is_remote
+
     try:
-        if os.path.isdir(name) or "://" in name:
+        if os.path.isdir(name) or is_remote(name):
             return tfds.builder_from_directory(name)
         full = name if "/" in name else f"medical_images/{name}"
         return tfds.builder(full, data_dir=data_dir)

@@ -11,17 +11,15 @@ import dataclasses
 import functools
 import hashlib
 import os
-import sys
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pandas as pd
-import tqdm
 from etils import epath
 
 from medical_images.images import none_unread
 from medical_images.join import Joined, feature_column
 from medical_images.paths import is_remote
+from medical_images.progress import progress_bar
 from medical_images.read_ahead import map_files
 from medical_images.rejects import Outcome
 from medical_images.remote import storage_errors
@@ -184,7 +182,7 @@ def _digests(
 
     items = list(zip(files["path"].tolist(), files["num_bytes"].tolist(), strict=True))
     found: list[str | Exception] = []
-    with _bar(len(files), is_shown=show_progress) as bar:
+    with progress_bar(len(files), "Comparing", is_shown=show_progress, comes_late=True) as bar:
         for one in map_files(digest_of, items, is_remote=is_remote(root)):
             found.append(one)
             bar.update()
@@ -231,16 +229,3 @@ def _whole(read_at: ReadAt, num_bytes: int) -> str:
 
 def _hash(data: bytes) -> hashlib.blake2b:
     return hashlib.blake2b(data, digest_size=16)
-
-
-def _bar(num_files: int, *, is_shown: bool) -> tqdm.tqdm[Any]:
-    """A progress bar of work that takes long."""
-    is_terminal = sys.stderr.isatty()
-    return tqdm.tqdm(
-        total=num_files,
-        unit=" images",
-        desc="Comparing",
-        disable=not is_shown,
-        delay=1 if is_terminal else 10,
-        mininterval=0.2 if is_terminal else 10,
-    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
@@ -16,6 +15,7 @@ import numpy as np
 import tqdm
 
 from medical_images.errors import BuildError
+from medical_images.progress import progress_bar
 from medical_images.shard_writing import ShardResult, write_once
 from medical_images.shards import ShardTask
 
@@ -55,14 +55,8 @@ def write_shards(
     """
     processes = min(num_workers or _usual_processes(tasks), len(tasks))
     write = functools.partial(_write_counted, results=results, leftovers=tuple(leftovers))
-    bar = tqdm.tqdm(
-        total=sum(task.num_records for task in tasks),
-        unit=" images",
-        desc="Writing",
-        disable=not progress,
-        # A log file need not hold every state of the bar.
-        mininterval=0.2 if sys.stderr.isatty() else 10,
-    )
+    num_images = sum(task.num_records for task in tasks)
+    bar = progress_bar(num_images, "Writing", is_shown=progress)
     if processes == 1:
         threads = 1 if num_workers == 1 else int(loky.cpu_count())
         with bar, futures.ThreadPoolExecutor(threads) as executor:

@@ -6,15 +6,14 @@ import dataclasses
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Iterable, Mapping
 from concurrent import futures
 from typing import Any
 
 import pandas as pd
-import tqdm
 from etils import epath
 
+from medical_images.progress import progress_bar
 from medical_images.record_files import FileSum
 from medical_images.remote import storage_errors
 
@@ -148,14 +147,8 @@ def damages(folder: epath.Path, told: Mapping[str, Any], *, progress: bool = Tru
       progress: Whether to show a bar.
     """
     files = told["files"]
-    bar = tqdm.tqdm(
-        total=sum(file["bytes"] for file in files.values()),
-        unit="B",
-        unit_scale=True,
-        desc="Verifying",
-        disable=not progress,
-        mininterval=0.2 if sys.stderr.isatty() else 10,
-    )
+    num_bytes = sum(file["bytes"] for file in files.values())
+    bar = progress_bar(num_bytes, "Verifying", unit="B", is_shown=progress)
 
     def damage(name: str) -> str | None:
         try:

@@ -11,7 +11,17 @@ PACKAGE = pathlib.Path(medical_images.__file__).parent
 
 # Each module may import those of the lines above its own, and of its own line none.
 LAYERS = [
-    {"_version", "errors", "grouping", "line", "paths", "phantom_images", "read_ahead", "template"},
+    {
+        "_version",
+        "errors",
+        "grouping",
+        "line",
+        "paths",
+        "phantom_images",
+        "progress",
+        "read_ahead",
+        "template",
+    },
     {
         "beam_line",
         "build_lock",
