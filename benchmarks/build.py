@@ -2,12 +2,18 @@
 
 The contenders write the same corpus (the phantom's JPEG files and tables), with the same features:
 
-  ours   `medical_images`: tables read, joined and checked, splits planned, shards and index
-         written.
+  ours   `medical_images`: tables read, joined and checked, splits planned, every image decoded
+         strictly, metadata stripped, shards and index written.
   plain  a `tfds.core.GeneratorBasedBuilder` written by hand: pandas reads the tables, patients are
          dealt to three splits at random, TFDS writes. No check of the tables, no stratification.
   loop   one process that reads each file and writes a `tf.train.Example` to one file, in the order
          of the table. No splits, no shuffling, no TFDS dataset: as little as can be done.
+
+To see what the check of images costs, `--contenders ours,unchecked,strict,...`:
+
+  unchecked  ours, with `images: {check: none}`.
+  strict     two processes decode the same files strictly by simplejpeg, and write nothing; they
+             are started before.
 
 and, if asked for by `--contenders`, writers of other formats, none of which makes splits:
 

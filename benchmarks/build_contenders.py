@@ -12,7 +12,7 @@ import json
 import os
 import pathlib
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 CLASSES = ("nv", "mel", "bkl", "bcc", "akiec", "vasc", "df")
@@ -23,19 +23,57 @@ SITES = (
 )  # fmt: skip
 
 
-def prepare_ours(job: dict[str, Any]) -> Callable[[], Any]:
+def prepare_ours(job: dict[str, Any], *, spec: str | None = None) -> Callable[[], Any]:
     import medical_images as mi
 
     def build() -> Any:
         config = mi.MedicalImagesConfig(
             name="bench",
-            spec=os.path.join(job["corpus"], "corpus.yaml"),
+            spec=spec or os.path.join(job["corpus"], "corpus.yaml"),
             engine="local",
             num_workers=job["workers"],
         )
         builder = mi.Builder(config=config, data_dir=job["out"], file_format=job["file_format"])
         builder.download_and_prepare()
         return builder
+
+    return build
+
+
+def prepare_unchecked(job: dict[str, Any]) -> Callable[[], Any]:
+    """Ours, with `images: {check: none}`."""
+    folder = pathlib.Path(job["out"]) / "spec"
+    folder.mkdir()
+    text = (pathlib.Path(job["corpus"]) / "corpus.yaml").read_text()
+    text = text.replace("images:\n", "images:\n  check: none\n", 1)
+    text = text.replace("root: .\n", f"root: {json.dumps(job['corpus'])}\n", 1)
+    path = folder / "corpus.yaml"
+    path.write_text(text)
+    return prepare_ours(job, spec=os.fspath(path))
+
+
+def decode_strictly(paths: Sequence[str]) -> int:
+    import simplejpeg
+
+    for path in paths:
+        simplejpeg.decode_jpeg(pathlib.Path(path).read_bytes(), strict=True)
+    return len(paths)
+
+
+def prepare_strict(job: dict[str, Any]) -> Callable[[], Any]:
+    """Two processes, which run already, decode the files, and write nothing."""
+    import multiprocessing
+
+    pool = multiprocessing.get_context("spawn").Pool(2)
+    pool.map(decode_strictly, [[], []])
+    paths = [row["path"] for row in rows_of(pathlib.Path(job["corpus"]))]
+    parts = [paths[begin : begin + 100] for begin in range(0, len(paths), 100)]
+
+    def build() -> int:
+        number = sum(pool.map(decode_strictly, parts, chunksize=1))
+        pool.terminate()
+        (pathlib.Path(job["out"]) / "decoded").write_text(str(number))
+        return number
 
     return build
 
@@ -276,6 +314,8 @@ def prepare_litdata(job: dict[str, Any]) -> Callable[[], Any]:
 
 PREPARE = {
     "ours": prepare_ours,
+    "unchecked": prepare_unchecked,
+    "strict": prepare_strict,
     "plain": prepare_plain,
     "loop": prepare_loop,
     "webdataset": prepare_webdataset,
@@ -307,6 +347,11 @@ def iter_record_sizes(path: pathlib.Path) -> Iterator[int]:
             yield size
 
 
+def count_strict(folder: pathlib.Path, file_format: str) -> int:
+    del file_format
+    return int((folder / "decoded").read_text())
+
+
 def count_webdataset(folder: pathlib.Path, file_format: str) -> int:
     import tarfile
 
@@ -334,7 +379,8 @@ def count_hf(folder: pathlib.Path, file_format: str) -> int:
 
 
 COUNT = {
-    **dict.fromkeys(("ours", "plain", "loop", "tfds_beam"), count_tfds),
+    **dict.fromkeys(("ours", "unchecked", "plain", "loop", "tfds_beam"), count_tfds),
+    "strict": count_strict,
     "webdataset": count_webdataset,
     "litdata": count_litdata,
     "hf": count_hf,

@@ -9,11 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from medical_images.errors import Problem, SpecError
-from medical_images.join import check_rejects
+from medical_images.errors import Problem, RejectedError, SpecError
 from medical_images.paths import absolute, is_remote
+from medical_images.pseudonyms import hidden_columns, warnings_of
 from medical_images.rejects import RejectLog, refuse_foreign
-from medical_images.spec import LoadedSpec
+from medical_images.spec import CorpusSpec, IdFeature, LoadedSpec
+from medical_images.spec_feature_types import allowed_cells
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ def accept(
     check_rejects(
         log, spec, num_rows=num_rows, num_records=num_records, epilog=_where_listed(rejects_path)
     )
-    warnings = []
+    warnings = warnings_of(spec)
     if num_unmatched_lines:
         lists = ", ".join(spec.splits.files)
         what = (
@@ -92,6 +93,76 @@ def accept(
         rejects_path=rejects_path,
         inputs=inputs,
     )
+
+
+def check_rejects(
+    log: RejectLog, spec: CorpusSpec, *, num_rows: int, num_records: int, epilog: str = ""
+) -> None:
+    """Stops a build that rejects more than its spec accepts.
+
+    Args:
+      log: What became of rows and files that are not written.
+      spec: `rejects:` says what is accepted.
+      num_rows: How many rows there are.
+      num_records: How many images are to be written.
+      epilog: What to tell the user last, such as where the rejects are listed.
+
+    Raises:
+      RejectedError: Lists every code with its count and the first line numbers.
+    """
+    rules = spec.rejects
+    refused = {"needs_window"}  # a choice that only the user can make
+    refused |= {"image_missing"} if rules.rows_without_image == "refuse" else set()
+    refused |= {"image_unreferenced"} if rules.images_without_row == "refuse" else set()
+    is_rejected = log.entries.outcome == "rejected"
+    num_rejected = int((is_rejected & ~log.entries.code.isin(rules.accept)).sum())
+    num_all = num_rows + log.count(outcome="rejected", kind="file")
+    fraction = num_rejected / max(num_all, 1)
+    is_refused = bool(refused & set(log.entries.code))
+    if not is_refused and fraction <= rules.max_fraction and num_records:
+        return
+    allowed = {
+        ("label_unknown", column): f"allowed: {', '.join(map(_shown, cells[:20]))}"
+        for name, feature in spec.features.items()
+        if (cells := allowed_cells(feature))
+        for column in feature.columns(name)
+    }
+    if spec.splits.column is not None:
+        cells = [cell for cells in spec.splits.values.values() for cell in cells]
+        allowed["split_unknown", spec.splits.column] = f"allowed: {', '.join(cells[:20])}"
+    ids = {column for place, column in spec.columns_used() if place[0] in ("group", "images")}
+    ids |= hidden_columns(spec)
+    ids |= {
+        column
+        for name, feature in spec.features.items()
+        if isinstance(feature, IdFeature)
+        for column in feature.columns(name)
+    }
+    problems = log.problems(allowed=allowed, private=ids)
+    if not problems:
+        problems.append(Problem(where="images", what="no image is left to write"))
+    share = f"{num_rejected} of {num_all} rows and files rejected"
+    headline = f"The corpus is refused ({share}; max_fraction accepts {rules.max_fraction:g})"
+    raise RejectedError(problems, headline=headline, epilog=epilog)
+
+
+def note(accepted: AcceptedCorpus, log: RejectLog) -> AcceptedCorpus:
+    """Adds to the list of rejects what was seen while images were written.
+
+    Args:
+      accepted: The corpus.
+      log: Entries of outcome `noted`.
+    """
+    if log.entries.empty:
+        return accepted
+    whole = RejectLog.concat([accepted.log, log]).in_order()
+    return dataclasses.replace(
+        accepted, log=whole, rejects_path=_write_rejects(whole, accepted.loaded)
+    )
+
+
+def _shown(cell: str) -> str:
+    return cell or "(empty)"
 
 
 def _where_listed(rejects_path: str | None) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
-from medical_images import beam_planning, certification, manifest
+from medical_images import beam_planning, beam_survey, certification, manifest
 from medical_images.acceptance import accept, own_files
-from medical_images.beam_reading import read_corpus
-from medical_images.beam_survey import survey_records
+from medical_images.beam_reading import ReadCorpus, read_corpus
 from medical_images.beam_workers import Workers
 from medical_images.corpus import (
     BoundsOf,
@@ -17,9 +17,11 @@ from medical_images.corpus import (
     PlannedCorpus,
     places_of,
     read_former_of,
-    table_paths,
 )
 from medical_images.facts import no_torn
+from medical_images.input_files import check_input_paths, input_paths
+from medical_images.privacy_key import with_key
+from medical_images.rejects import RejectLog
 from medical_images.shards import estimate_sizes
 from medical_images.spec import LoadedSpec
 
@@ -30,9 +32,24 @@ class CorpusOnBeam(PlannedCorpus):
 
     Attributes:
       planned: Splits and order.
+      read: All records that were planned, and the log of what is none.
+      plan_again: Plans others of this corpus.
     """
 
     planned: beam_planning.PlannedRecords
+    read: ReadCorpus
+    plan_again: Callable[[ReadCorpus], CorpusOnBeam]
+
+    def without(self, log: RejectLog) -> CorpusOnBeam:
+        """Plans again by the workers, in folders beside those of this plan."""
+        workers = self.planned.workers
+        paths = beam_survey.without(
+            self.read.paths,
+            log.entries["path"],
+            dataclasses.replace(workers, folder=workers.made("without")),
+        )
+        whole = RejectLog.concat([self.read.log, log]).in_order()
+        return self.plan_again(dataclasses.replace(self.read, paths=paths, log=whole))
 
     @property
     def num_records(self) -> dict[str, int]:
@@ -64,15 +81,42 @@ def plan_corpus(
       CorpusError: As `corpus.plan_corpus`, in the same words.
       BuildError: The runner lost something.
     """
+    loaded = with_key(loaded)
+    check_input_paths(loaded)
     spec = loaded.spec
-    sums = manifest.sums_of(loaded.root, table_paths(spec))
+    sums = manifest.sums_of(loaded.root, list(input_paths(spec).values()))
     exclude = {table.path for table in spec.tables} | own_files(loaded)
     with places_of(loaded):
         read = read_corpus(
             loaded, dataclasses.replace(workers, folder=workers.made("read")), exclude=exclude
         )
+    return _plan_read(
+        read,
+        loaded=loaded,
+        workers=workers,
+        inputs=manifest.inputs_of(read.listing, sums),
+        data_dir=data_dir,
+        target=target,
+    )
+
+
+def _plan_read(
+    read: ReadCorpus,
+    *,
+    loaded: LoadedSpec,
+    workers: Workers,
+    inputs: dict[str, Any],
+    data_dir: str | None,
+    target: str | None,
+    number: int = 0,
+) -> CorpusOnBeam:
+    """Plans what was read; `number` tells how often that was done before."""
+    spec, folder = loaded.spec, f"plan{number}"
     survey = functools.partial(
-        survey_records, read.paths, spec, dataclasses.replace(workers, folder=workers.made("plan"))
+        beam_survey.survey_records,
+        read.paths,
+        spec,
+        dataclasses.replace(workers, folder=workers.made(folder)),
     )
     surveyed = survey() if read.paths else None
     accepted = accept(
@@ -83,7 +127,7 @@ def plan_corpus(
         num_rows=read.num_rows,
         num_files=read.listing.num_files,
         num_unmatched_lines=read.num_unmatched_lines,
-        inputs=manifest.inputs_of(read.listing, sums),
+        inputs=inputs,
     )
     assert surveyed is not None  # what has no records is refused
     former = read_former_of(loaded, data_dir, target)
@@ -93,4 +137,18 @@ def plan_corpus(
         )
         certificate: dict[str, Any] = planned.certificate(warnings=accepted.warnings)
         certification.check_tolerance(certificate, spec)
-    return CorpusOnBeam(accepted=accepted, certificate=certificate, planned=planned)
+    return CorpusOnBeam(
+        accepted=accepted,
+        certificate=certificate,
+        planned=planned,
+        read=read,
+        plan_again=functools.partial(
+            _plan_read,
+            loaded=loaded,
+            workers=workers,
+            inputs=inputs,
+            data_dir=data_dir,
+            target=target,
+            number=number + 1,
+        ),
+    )

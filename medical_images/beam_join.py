@@ -24,7 +24,8 @@ from medical_images.copies import apply_copies, compare_samples, digest_samples
 from medical_images.errors import SpecError
 from medical_images.findings import Findings
 from medical_images.grouping import own_groups
-from medical_images.images import ImageFile, frame_of_files, open_folder, pixel_sizes_of, walk
+from medical_images.header_facts import facts_of_files
+from medical_images.images import ImageFile, frame_of_files, open_folder, walk
 from medical_images.join import Ends, Joined, Sifted, bring_to_end, drop_bad_names, sift
 from medical_images.line import hash_groups
 from medical_images.manifest import Listing
@@ -40,9 +41,11 @@ from medical_images.matching import (
     rows_of_files,
     told_columns,
 )
+from medical_images.name_clashes import clashing_rows, folded
 from medical_images.official import Lists, listed_paths, split_by_key, texts_of
 from medical_images.rejects import RejectLog
 from medical_images.spec import IMAGE_PATH, CorpusSpec
+from medical_images.spec_images import Images
 
 _FILES_AT_ONCE = 10_000
 _DISTANCE = 100  # of the paths that tell where ranges may begin
@@ -51,11 +54,11 @@ _LEVELS = 2  # of folders that are opened one by one; what is below them is walk
 _SAMPLE = "\0sample"  # of records on their way
 
 # What a part has none of: files that fit rows, files, and claims.
-_NO_FOUND = pd.DataFrame({"row": [], "path": [], "escapes": []}).astype(
-    {"row": "int64", "path": "object", "escapes": "bool"}
+_NO_FOUND = pd.DataFrame({"row": [], "path": [], "fault": []}).astype(
+    {"row": "int64", "path": "object", "fault": "str"}
 )
-_NO_FILES = pd.DataFrame({"path": [], "num_bytes": [], "escapes": []}).astype(
-    {"path": "object", "num_bytes": "int64", "escapes": "bool"}
+_NO_FILES = pd.DataFrame({"path": [], "num_bytes": [], "fault": []}).astype(
+    {"path": "object", "num_bytes": "int64", "fault": "str"}
 )
 _NO_CLAIMS = pd.DataFrame({"path": [], "is_hurt": []}).astype({"path": "object", "is_hurt": "bool"})
 _Part = tuple[int, pd.DataFrame]
@@ -81,6 +84,7 @@ class ListFiles(beam.PTransform):
 
     def expand(self, pipeline: beam.Pipeline) -> Any:
         """Opens the first levels of folders apart, so that many workers walk the rest."""
+        where = {"root": self._root, "images": self._spec.images}
         folders = pipeline | "Folders" >> beam.Create(self._folders)
         found = []
         for level in range(_LEVELS):
@@ -88,14 +92,12 @@ class ListFiles(beam.PTransform):
                 folders
                 | f"Spread{level}" >> beam.Reshuffle()
                 | f"Open{level}"
-                >> beam.FlatMap(_open, root=self._root).with_outputs("folders", main="files")
+                >> beam.FlatMap(_open, **where).with_outputs("folders", main="files")
             )
             found.append(opened.files)
             folders = opened.folders
         found.append(
-            folders
-            | "SpreadRest" >> beam.Reshuffle()
-            | "Walk" >> beam.FlatMap(_walk, root=self._root)
+            folders | "SpreadRest" >> beam.Reshuffle() | "Walk" >> beam.FlatMap(_walk, **where)
         )
         return (
             tuple(found)
@@ -120,7 +122,7 @@ class MatchRows(beam.PTransform):
         super().__init__()
         self._spec, self._num_buckets = spec, num_buckets
 
-    def expand(self, sides: tuple[Any, Any]) -> tuple[Any, list[Any]]:
+    def expand(self, sides: tuple[Any, Any]) -> tuple[Any, list[Any], list[Any]]:
         """Brings rows and files of one key together, then all that is known of a row."""
         rows, files = sides
         n = {"num_buckets": self._num_buckets}
@@ -139,7 +141,9 @@ class MatchRows(beam.PTransform):
             {"rows": keyed.rows, "found": found}
             | "ByRow" >> beam.CoGroupByKey()
             | "Match"
-            >> beam.FlatMap(_match, spec=self._spec, **n).with_outputs(LOG, "claims", main="rows")
+            >> beam.FlatMap(_match, spec=self._spec, **n).with_outputs(
+                LOG, FINDINGS, "claims", main="rows"
+            )
         )
         by_path = files | "FilesByPath" >> beam.FlatMap(_by_path, **n)
         parts = {
@@ -147,7 +151,7 @@ class MatchRows(beam.PTransform):
             "files": by_path,
             "claims": matched.claims,
         } | "ByPath" >> beam.CoGroupByKey()
-        return parts, [keyed[LOG], matched[LOG]]
+        return parts, [keyed[LOG], matched[LOG]], [matched[FINDINGS]]
 
 
 class RowsOfFiles(beam.PTransform):
@@ -216,6 +220,27 @@ class EndRows(beam.PTransform):
         return ended.records, [ended[LOG]], [splits[FINDINGS], ended[FINDINGS]]
 
 
+class FindClashes(beam.PTransform):
+    """PCollection of records -> PCollection of findings: rows of images whose names clash.
+
+    Args:
+      num_buckets: The number of parts, by name.
+    """
+
+    def __init__(self, *, num_buckets: int) -> None:
+        super().__init__()
+        self._num_buckets = num_buckets
+
+    def expand(self, records: Any) -> Any:
+        """Brings names together that are one on some file systems."""
+        return (
+            records
+            | "Names" >> beam.FlatMap(_by_name, num_buckets=self._num_buckets)
+            | "ByName" >> beam.GroupByKey()
+            | "Clashes" >> beam.Map(_clashes)
+        )
+
+
 class FindCopies(beam.PTransform):
     """PCollection of records -> PCollection of (bucket of groups, records).
 
@@ -232,6 +257,7 @@ class FindCopies(beam.PTransform):
     def expand(self, records: Any) -> Any:
         """Tells the sizes that several images have, then brings images of one sample together."""
         n = {"num_buckets": self._num_buckets}
+        where = {"root": self._root, "images": self._spec.images}
         shared = (
             records
             | "Sizes" >> beam.FlatMap(_sizes, **n)
@@ -240,7 +266,7 @@ class FindCopies(beam.PTransform):
         )  # PCollection of arrays of sizes
         return (
             records
-            | "Samples" >> beam.FlatMap(_by_sample, AsIter(shared), root=self._root, **n)
+            | "Samples" >> beam.FlatMap(_by_sample, AsIter(shared), **where, **n)
             | "BySample" >> beam.GroupByKey()
             | "Copies"
             >> beam.FlatMap(_copies, spec=self._spec, root=self._root, **n).with_outputs(
@@ -275,9 +301,10 @@ def _in_batches(files: Iterable[ImageFile]) -> Iterator[list[ImageFile]]:
         yield batch
 
 
-def _open(folder: bytes, *, root: str) -> Iterator[Any]:
+def _open(folder: bytes, *, root: str, images: Images) -> Iterator[Any]:
     folders: list[str] = []
-    yield from _in_batches(_files_of(open_folder(root, os.fsdecode(folder)), folders))
+    found = open_folder(root, os.fsdecode(folder), images)
+    yield from _in_batches(_files_of(found, folders))
     yield from (TaggedOutput("folders", os.fsencode(found)) for found in folders)
 
 
@@ -290,14 +317,14 @@ def _files_of(found: Iterable[ImageFile | str], folders: list[str]) -> Iterator[
             folders.append(item)
 
 
-def _walk(folder: bytes, *, root: str) -> Iterator[list[ImageFile]]:
-    yield from _in_batches(walk(root, os.fsdecode(folder)))
+def _walk(folder: bytes, *, root: str, images: Images) -> Iterator[list[ImageFile]]:
+    yield from _in_batches(walk(root, os.fsdecode(folder), images))
 
 
 def _named(
     files: Sequence[ImageFile], *, spec: CorpusSpec, exclude: frozenset[str]
 ) -> Iterator[Any]:
-    frame = frame_of_files(files, spec.images.templates, exclude=exclude)
+    frame = frame_of_files(files, spec.images, exclude=exclude)
     named, log = drop_bad_names(frame)
     yield TaggedOutput(FINDINGS, Findings(listing=Listing.of(frame)))
     yield from tagged_log(0, log)
@@ -332,15 +359,17 @@ def _candidates(element: _Gathered, *, num_buckets: int) -> Iterator[_Part]:
 def _match(element: _Gathered, *, spec: CorpusSpec, num_buckets: int) -> Iterator[Any]:
     number, sides = element
     sieve = Sieve(concat(sides["rows"]).sort_index())
+    num_before = sieve.num_rows
     claims = match(sieve, concat(sides["found"], _NO_FOUND), spec)
     yield from tagged_log(number, sieve.log)
+    yield TaggedOutput(FINDINGS, Findings(num_rows=sieve.num_rows - num_before))
     yield from by_bucket(sieve.frame, hash_buckets(sieve.frame[PATH], num_buckets))
     for part in by_bucket(claims, hash_buckets(claims["path"], num_buckets)):
         yield TaggedOutput("claims", part)
 
 
 def _by_path(files: pd.DataFrame, *, num_buckets: int) -> Iterator[_Part]:
-    files = files[["path", "num_bytes", "escapes"]]
+    files = files[["path", "num_bytes", "fault"]]
     yield from by_bucket(files, hash_buckets(files["path"], num_buckets))
 
 
@@ -391,8 +420,7 @@ def _sift(
 ) -> tuple[int, Sifted]:
     number, sides = element
     files = concat(sides["files"], _NO_FILES)
-    if spec.boxes is not None:
-        files = files.assign(**pixel_sizes_of(root, files))
+    files = files.assign(**facts_of_files(root, files, spec))
     rows, claims = concat(sides["rows"], none), concat(sides["claims"], _NO_CLAIMS)
     return number, sift(rows, files, claims, spec)
 
@@ -441,6 +469,15 @@ def _end(
         yield ends.records
 
 
+def _by_name(records: pd.DataFrame, *, num_buckets: int) -> Iterator[_Part]:
+    names = records["path"].map(folded).astype("str")
+    yield from by_bucket(records[["path", "table", "line"]], hash_buckets(names, num_buckets))
+
+
+def _clashes(element: tuple[int, Iterable[pd.DataFrame]]) -> Findings:
+    return Findings(clashes=tuple(clashing_rows(concat(element[1]))))
+
+
 def _sizes(records: pd.DataFrame, *, num_buckets: int) -> Iterator[tuple[int, np.ndarray]]:
     """Yields each size once, or twice where several records have it."""
     sizes = records["num_bytes"][records.groupby("num_bytes").cumcount() < 2]
@@ -454,11 +491,16 @@ def _shared(element: tuple[int, Iterable[np.ndarray]]) -> np.ndarray:
 
 
 def _by_sample(
-    records: pd.DataFrame, shared: Iterable[np.ndarray], *, root: str, num_buckets: int
+    records: pd.DataFrame,
+    shared: Iterable[np.ndarray],
+    *,
+    root: str,
+    images: Images,
+    num_buckets: int,
 ) -> Iterator[_Part]:
     """Records without a sample have no copy; they are spread by their paths."""
     is_shared = records["num_bytes"].isin(np.concatenate(list(shared)))
-    samples = digest_samples(root, records, is_shared, show_progress=False)
+    samples = digest_samples(root, records, is_shared, images, show_progress=False)
     keys = samples.mask(samples == "", records["path"])
     yield from by_bucket(records.assign(**{_SAMPLE: samples}), hash_buckets(keys, num_buckets))
 
@@ -469,7 +511,7 @@ def _copies(
     number, parts = element
     records = concat(parts).sort_values("path", ignore_index=True)
     samples = records.pop(_SAMPLE)
-    digests = compare_samples(root, records, samples, show_progress=False)
+    digests = compare_samples(root, records, samples, spec.images, show_progress=False)
     joined = apply_copies(Joined(records, RejectLog(), 0, 0), digests, spec)
     yield from tagged_log(number, joined.log)
     yield TaggedOutput(FINDINGS, Findings(num_copies=len(records) - len(joined.records)))

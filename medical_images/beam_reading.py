@@ -5,6 +5,7 @@ must see together, as parts of a data frame; parts are made by hashes:
 
     ReadTables    tables, in ranges of bytes                                 -> rows
     JoinTable     rows and those of one more table, by key                   -> rows
+    ExplodeTable  rows, one by one                                           -> rows
     ListFiles     folders                                                    -> files
     MatchRows     rows and files, by what a path template makes of them,
                   then rows and the files found for them, by row             -> rows of one file
@@ -33,6 +34,7 @@ from etils import epath
 
 from medical_images.beam_join import (
     EndRows,
+    FindClashes,
     FindCopies,
     ListFiles,
     MatchRows,
@@ -49,7 +51,7 @@ from medical_images.beam_parts import (
     read_part,
     write_part,
 )
-from medical_images.beam_tables import JoinTable, PartRows, ReadTables, no_rows
+from medical_images.beam_tables import ExplodeTable, JoinTable, PartRows, ReadTables, no_rows
 from medical_images.beam_workers import Workers
 from medical_images.copies import COPY_CODES
 from medical_images.errors import BuildError, CorpusError, Problem, SpecError, TableError
@@ -58,6 +60,7 @@ from medical_images.images import outermost_folders
 from medical_images.join import add_up
 from medical_images.manifest import Listing
 from medical_images.matching import UNTOLD, untold_columns
+from medical_images.name_clashes import check_names, twin_rows
 from medical_images.official import UNREADABLE_SPLITS
 from medical_images.rejects import RejectLog
 from medical_images.remote import size_of
@@ -166,6 +169,11 @@ def _read_tables(
             rows = joined.rows
             findings.append(joined[FINDINGS])
             logs.append(joined[LOG])
+        if spec.explode is not None:
+            exploded = rows | "ExplodeTable" >> ExplodeTable(spec)
+            rows = exploded.rows
+            findings.append(exploded[FINDINGS])
+            logs.append(exploded[LOG])
         parts = rows | "PartRows" >> PartRows(num_buckets)
         _ = parts | "WriteRows" >> WriteParts(f"{folder}/rows/")
     if logs:
@@ -191,8 +199,8 @@ def _join_images(
     listed = pipeline | "ListFiles" >> ListFiles(known.folders, spec, root=root, exclude=exclude)
     if spec.tables:
         rows = pipeline | "ReadRows" >> ReadParts(f"{folder}/rows/")
-        parts, logs = (rows, listed.files) | "MatchRows" >> MatchRows(spec, **n)
-        findings = []
+        matched = (rows, listed.files) | "MatchRows" >> MatchRows(spec, **n)
+        parts, logs, findings = matched
         none = no_matched_rows(no_rows(spec, list(known.headers.values()))[1], spec)
     else:
         made = listed.files | "RowsOfFiles" >> RowsOfFiles(spec, **n)
@@ -200,11 +208,12 @@ def _join_images(
         none = no_matched_rows(None, spec)
     end = EndRows(spec, root=root, none=none)
     records, end_logs, end_findings = (parts, lists) | "EndRows" >> end
+    clashes = records | "FindClashes" >> FindClashes(**n)
     kept = records | "FindCopies" >> FindCopies(spec, root=root, **n)
     sizes = kept.records | "WriteRecords" >> WriteParts(f"{folder}/records/", by="path")
     written = sizes | "Written" >> beam.Map(_written)
     all_logs = (listed[LOG], *logs, *end_logs, kept[LOG])
-    all_findings = (listed[FINDINGS], *findings, *end_findings, kept[FINDINGS], written)
+    all_findings = (listed[FINDINGS], *findings, *end_findings, clashes, kept[FINDINGS], written)
     log = all_logs | "Logs" >> beam.Flatten()
     _ = log | "WriteLog" >> WriteParts(f"{folder}/log/images-")
     _ = all_findings | "WriteFindings" >> WriteFindings(f"{folder}/images.pickle")
@@ -238,6 +247,7 @@ def _result(folder: str, tables: Findings, images: Findings, spec: CorpusSpec) -
         num_ended=images.num_ended,
         num_astray=images.num_astray,
     )
+    check_names([*images.clashes, *twin_rows(log)])
     num_records = images.num_records - images.num_copies
     if images.num_written != num_records:
         raise BuildError(f"the runner wrote {images.num_written} of {num_records} records")

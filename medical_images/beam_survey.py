@@ -1,5 +1,6 @@
 """Records counted by Beam before they are planned, and what copies join brought together.
 
+without         records/<part>.pickle -> left/<part>.pickle, without those of some images
 survey_records  records by own group -> bases/<number>.pickle -> which groups copies join
                 -> parts/<part>.pickle, records by `whole`, and facts-<part>.pickle of each
 join_former     parts -> extended/<part>.pickle, with the places of a former dataset
@@ -40,6 +41,35 @@ class SurveyedRecords:
     parts: tuple[str, ...]
     facts: Facts
     strata: Strata
+
+
+def without(paths: Sequence[str], images: Iterable[str], workers: Workers) -> tuple[str, ...]:
+    """Leaves out the records of some images.
+
+    Args:
+      paths: Files of records, as `survey_records` takes them.
+      images: The paths of images; they are as few as there are faults.
+      workers: Who works, and an empty folder.
+
+    Returns:
+      The files of the others, none of them empty.
+
+    Raises:
+      BuildError: The runner left out a step.
+    """
+    folder = workers.made("left")
+    write_part(f"{folder}/images.pickle", frozenset(images))
+    numbered = list(enumerate(paths))
+    sizes = workers.results("sizes", functools.partial(_leave_out, folder=folder), numbered)
+    return tuple(f"{folder}/{number}.pickle" for number, size in enumerate(sizes) if size)
+
+
+def _leave_out(numbered: tuple[int, str], *, folder: str) -> int:
+    number, path = numbered
+    records = read_part(path)
+    left = records[~records["path"].isin(read_part(f"{folder}/images.pickle"))]
+    write_part(f"{folder}/{number}.pickle", left.reset_index(drop=True))
+    return len(left)
 
 
 def survey_records(paths: Sequence[str], spec: CorpusSpec, workers: Workers) -> SurveyedRecords:

@@ -34,7 +34,14 @@ from medical_images.table_reader import (
     read_parts,
     read_range,
 )
-from medical_images.tables import Rows, join_table, key_of, repeated_keys, select
+from medical_images.tables import (
+    Rows,
+    explode_table,
+    join_table,
+    key_of,
+    repeated_keys,
+    select,
+)
 
 _ROWS_AT_ONCE = 100_000  # of a table that one worker reads
 
@@ -150,6 +157,24 @@ class JoinTable(beam.PTransform):
         )
 
 
+class ExplodeTable(beam.PTransform):
+    """PCollection of rows -> PCollection of rows, several of each, as `explode:` says.
+
+    Args:
+      spec: `explode`, and which columns are used.
+    """
+
+    def __init__(self, spec: CorpusSpec) -> None:
+        super().__init__()
+        self._spec = spec
+
+    def expand(self, rows: Any) -> Any:
+        """Takes each part of the rows apart."""
+        return rows | "Explode" >> beam.FlatMap(_explode, spec=self._spec).with_outputs(
+            LOG, FINDINGS, main="rows"
+        )
+
+
 class PartRows(beam.PTransform):
     """PCollection of rows -> PCollection of (bucket of their index, rows).
 
@@ -167,7 +192,7 @@ class PartRows(beam.PTransform):
 
 
 def no_rows(spec: CorpusSpec, headers: Sequence[Header]) -> tuple[list[NoRows], pd.DataFrame]:
-    """Returns both sides of each join, and what comes of the last one, all without a row."""
+    """Returns both sides of each join, and what comes of them all, exploded; all without a row."""
     empty = [
         select(empty_table(table, header), spec, number)
         for number, (table, header) in enumerate(zip(spec.tables, headers, strict=True))
@@ -177,7 +202,7 @@ def no_rows(spec: CorpusSpec, headers: Sequence[Header]) -> tuple[list[NoRows], 
         assert table.join is not None  # the spec is checked
         sides.append((left, right))
         left = join_table(Rows(left, RejectLog(), 0), right, table.join).frame
-    return sides, left
+    return sides, explode_table(Rows(left, RejectLog(), 0), spec).frame
 
 
 def _count_quotes(
@@ -264,6 +289,14 @@ def _rows_of(element: tuple[int, Part], *, number: int) -> Iterator[pd.DataFrame
     rows = element[1].frame
     if element[0] == number and len(rows):
         yield rows.set_axis(rows[LINE].to_numpy())
+
+
+def _explode(rows: pd.DataFrame, *, spec: CorpusSpec) -> Iterator[Any]:
+    made = explode_table(Rows(rows, RejectLog(), 0), spec)
+    yield from tagged_log(0, made.log)
+    yield TaggedOutput(FINDINGS, Findings(num_rows=made.num_rows))
+    if len(made.frame):
+        yield made.frame
 
 
 def _by_key(

@@ -2,8 +2,8 @@
 
 Only names of files pass through the runner: records are read from one file, results are left in
 others. So a table of any length fits, a shard that was written is not written again when a runner
-repeats its work, and an image that cannot be used ends the build in its own words instead of being
-tried again.
+repeats its work, and an image that changed ends the build in its own words instead of being tried
+again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import apache_beam as beam
 from etils import epath
 
 from medical_images.beam_parts import files_in
-from medical_images.errors import BuildError, ImageError
+from medical_images.errors import BuildError, ChangedError
 from medical_images.paths import is_remote
 from medical_images.read_ahead import map_files
 from medical_images.shard_writing import ShardResult, read_result, result_path, write_once
@@ -72,14 +72,14 @@ def write_shards(
 def _write(
     names: tuple[str, str, int], *, like: ShardTask, results: str, leftovers: Sequence[str]
 ) -> None:
-    """Writes one shard. What is wrong with an image would be so at the next attempt too."""
+    """Writes one shard. An image that changed would be so at the next attempt too."""
     path, records, num_records = names
     task = dataclasses.replace(like, path=path, records=records, num_records=num_records)
     if _error_path(task, results).exists():
         return
     try:
         write_once(task, results=results, leftovers=leftovers)
-    except ImageError as error:
+    except ChangedError as error:
         _error_path(task, results).write_bytes(str(error).encode())
 
 

@@ -1,5 +1,6 @@
 """Copies: images of the same bytes under several names, found and dealt with.
 
+Of slices, frames and other arrays in one file, the pixels are compared.
 A corpus may hold one image twice, of one patient under two ids even. Such copies in two splits leak
 just as images of one patient do.
 """
@@ -13,17 +14,23 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pandas as pd
 from etils import epath
 
+from medical_images.errors import ImageError
+from medical_images.image_kinds import kind_of
 from medical_images.images import none_unread
 from medical_images.join import Joined, feature_column
+from medical_images.members import frame_of, is_member, read
+from medical_images.opening import open_below
 from medical_images.paths import is_remote
 from medical_images.progress import progress_bar
 from medical_images.read_ahead import map_files
 from medical_images.rejects import Outcome
 from medical_images.remote import storage_errors
 from medical_images.spec import CorpusSpec
+from medical_images.spec_images import Images
 
 COPY = "copy"
 COPY_CODES = ("copy_conflict", "image_copy")  # of the log
@@ -32,7 +39,9 @@ _SMALL = 16 * _BLOCK  # files of up to as many bytes are read whole at once
 ReadAt = Callable[[int, int], bytes]
 
 
-def find_copies(root: str, records: pd.DataFrame, *, show_progress: bool = True) -> pd.Series[str]:
+def find_copies(
+    root: str, records: pd.DataFrame, images: Images, *, show_progress: bool = True
+) -> pd.Series[str]:
     """Finds images whose files have the same bytes.
 
     A file is opened only if another one has its size. Of larger files samples are compared first:
@@ -41,6 +50,7 @@ def find_copies(root: str, records: pd.DataFrame, *, show_progress: bool = True)
     Args:
       root: The corpus root, local or remote.
       records: One line an image, with `path` and `num_bytes`.
+      images: What `members.read` needs, and `dicom.pixels.read_pixels`.
       show_progress: Whether a bar tells of work that takes long.
 
     Returns:
@@ -52,12 +62,17 @@ def find_copies(root: str, records: pd.DataFrame, *, show_progress: bool = True)
       BuildError: Files cannot be read, so that they may be copies or not.
     """
     is_shared = records["num_bytes"].duplicated(keep=False)
-    samples = digest_samples(root, records, is_shared, show_progress=show_progress)
-    return compare_samples(root, records, samples, show_progress=show_progress)
+    samples = digest_samples(root, records, is_shared, images, show_progress=show_progress)
+    return compare_samples(root, records, samples, images, show_progress=show_progress)
 
 
 def digest_samples(
-    root: str, records: pd.DataFrame, is_shared: pd.Series[bool], *, show_progress: bool = True
+    root: str,
+    records: pd.DataFrame,
+    is_shared: pd.Series[bool],
+    images: Images,
+    *,
+    show_progress: bool = True,
 ) -> pd.Series[str]:
     """Does the first half of `find_copies`, also for a part of all records.
 
@@ -65,17 +80,23 @@ def digest_samples(
       root: The corpus root.
       records: The records.
       is_shared: Whether another record, of this part or not, has the same `num_bytes`.
+      images: See `find_copies`.
       show_progress: Whether a bar tells of work that takes long.
 
     Returns:
       For each record that shares its size a digest of a sample, else "".
     """
-    digests = _digests(records[is_shared], root, _sample, show_progress=show_progress)
+    digests = _digests(records[is_shared], root, images, _sample, show_progress=show_progress)
     return digests.reindex(records.index, fill_value="").astype("str")
 
 
 def compare_samples(
-    root: str, records: pd.DataFrame, samples: pd.Series[str], *, show_progress: bool = True
+    root: str,
+    records: pd.DataFrame,
+    samples: pd.Series[str],
+    images: Images,
+    *,
+    show_progress: bool = True,
 ) -> pd.Series[str]:
     """Does the second half of `find_copies`, also for a part of all records.
 
@@ -83,13 +104,19 @@ def compare_samples(
       root: The corpus root.
       records: The records; all those of one sample are among them.
       samples: What `digest_samples` returns of each.
+      images: See `find_copies`.
       show_progress: Whether a bar tells of work that takes long.
     """
     alike = _alike(records[["path", "num_bytes"]].assign(digest=samples))
     is_small = alike["num_bytes"] <= _SMALL
     large = alike[~is_small]
-    large = _alike(large.assign(digest=_digests(large, root, _whole, show_progress=show_progress)))
-    digests = pd.concat([alike[is_small], large])["digest"]
+    whole = _digests(large, root, images, _whole, show_progress=show_progress)
+    large = _alike(large.assign(digest=whole))
+    found = pd.concat([alike[is_small], large])
+    firsts = found.drop_duplicates("digest")
+    kinds = _digests(firsts, root, images, _kind, show_progress=show_progress)
+    # One page of a web server, saved as many images, is no copy of an image.
+    digests = found["digest"].mask(found["digest"].isin(firsts["digest"][kinds == ""]), "")
     return digests.reindex(records.index, fill_value="").astype("str").rename(COPY)
 
 
@@ -145,7 +172,8 @@ def apply_copies(joined: Joined, digests: pd.Series[str], spec: CorpusSpec) -> J
 def _disagreements(records: pd.DataFrame, spec: CorpusSpec) -> pd.Series[str]:
     """Returns the first feature on which the copies of each record disagree, or ""."""
     strata = [stratum.feature for stratum in spec.stratify if stratum.feature in spec.classes]
-    names = dict.fromkeys([*filter(None, [spec.supervised]), *strata])
+    supervised = [spec.supervised] if spec.supervised and spec.supervised not in spec.masks else []
+    names = dict.fromkeys([*supervised, *strata])
     at_fault = pd.Series("", index=records.index, dtype="str")
     copies = records[records[COPY] != ""]
     for name in reversed(names):
@@ -164,18 +192,21 @@ def _alike(files: pd.DataFrame) -> pd.DataFrame:
 def _digests(
     files: pd.DataFrame,
     root: str,
+    images: Images,
     digest: Callable[[ReadAt, int], str],
     *,
     show_progress: bool,
 ) -> pd.Series[str]:
-    """Returns the digest of each file, "" of one that is gone."""
+    """Returns the digest of each file, "" of one that is gone or cannot be used."""
 
     def digest_of(file: tuple[str, int]) -> str | Exception:
         path, num_bytes = file
         try:
-            with _open(os.path.join(root, path)) as read_at:
+            if is_member(root, path, images):
+                return _digest_of_member(root, path, images, digest)
+            with _open(root, path) as read_at:
                 return digest(read_at, num_bytes)
-        except FileNotFoundError:
+        except (FileNotFoundError, ImageError):
             return ""
         except storage_errors() as error:
             return error
@@ -190,11 +221,27 @@ def _digests(
     return pd.Series(digests, index=files.index, dtype="str")
 
 
+def _digest_of_member(
+    root: str, path: str, images: Images, digest: Callable[[ReadAt, int], str]
+) -> str:
+    """Returns the digest of encoded bytes as if they were a file, else that of the pixels."""
+    found = read(root, path, images)
+    _, frame = frame_of(root, path, images)
+    if frame is not None and isinstance(found, bytes):
+        from medical_images.dicom.pixels import read_pixels
+
+        found = read_pixels(found, images, frame=frame)
+    if isinstance(found, np.ndarray):
+        return _hash(f"{found.dtype.str} {found.shape} ".encode() + found.tobytes()).hexdigest()
+    data = memoryview(found)
+    return digest(lambda size, place: bytes(data[place : place + size]), len(data))
+
+
 @contextlib.contextmanager
-def _open(path: str) -> Iterator[ReadAt]:
+def _open(root: str, path: str) -> Iterator[ReadAt]:
     """Yields what reads so many bytes from a place of a file."""
-    if is_remote(path):
-        with epath.Path(path).open("rb") as file:
+    if is_remote(root):
+        with (epath.Path(root) / path).open("rb") as file:
 
             def read_at(size: int, place: int) -> bytes:
                 file.seek(place)
@@ -202,7 +249,7 @@ def _open(path: str) -> Iterator[ReadAt]:
 
             yield read_at
         return
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = open_below(root, path)
     try:
         yield functools.partial(os.pread, descriptor)
     finally:
@@ -225,6 +272,11 @@ def _whole(read_at: ReadAt, num_bytes: int) -> str:
         digest.update(piece)
         place += len(piece)
     return digest.hexdigest()
+
+
+def _kind(read_at: ReadAt, num_bytes: int) -> str:
+    """Tells what kind of image a file begins like; "" if it is none."""
+    return kind_of(read_at(min(num_bytes, _BLOCK), 0)) or ""
 
 
 def _hash(data: bytes) -> hashlib.blake2b:

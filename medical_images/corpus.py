@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import itertools
 import os
@@ -15,13 +16,18 @@ import numpy as np
 import pandas as pd
 
 from medical_images import certification, images, manifest, tables
-from medical_images.acceptance import AcceptedCorpus, accept, own_files
+from medical_images.acceptance import AcceptedCorpus, accept, note, own_files
 from medical_images.copies import apply_copies, find_copies
 from medical_images.dataset_index import former_folder, read_former
 from medical_images.errors import Problem, SpecError
-from medical_images.join import join_images
+from medical_images.header_facts import facts_of_files
+from medical_images.input_files import check_input_paths, input_paths
+from medical_images.join import Joined, join_images
 from medical_images.manifest import Listing
+from medical_images.name_clashes import check_names, clashing_rows, twin_rows
 from medical_images.plan import Plan, plan_surveyed, survey_records
+from medical_images.privacy_key import with_key
+from medical_images.rejects import RejectLog
 from medical_images.scheme import NO_SPLITS, Former
 from medical_images.shards import estimate_sizes
 from medical_images.spec import CorpusSpec, LoadedSpec
@@ -68,6 +74,21 @@ class PlannedCorpus(abc.ABC):
         """{split: its records}."""
 
     @abc.abstractmethod
+    def without(self, log: RejectLog) -> PlannedCorpus:
+        """Plans the corpus again without images that proved unusable while they were written.
+
+        Args:
+          log: Their rows, of outcome `rejected`.
+
+        Raises:
+          CorpusError: As `plan_corpus`; with these, more may be rejected than is accepted.
+        """
+
+    def noting(self, log: RejectLog) -> PlannedCorpus:
+        """Returns the corpus with what was seen in images that were written."""
+        return dataclasses.replace(self, accepted=note(self.accepted, log))
+
+    @abc.abstractmethod
     def cut(self, bounds_of: BoundsOf, *, max_records: int | None = None) -> CutCorpus:
         """Cuts every split to shards.
 
@@ -80,8 +101,13 @@ class PlannedCorpus(abc.ABC):
         """Tells whether all records were taken."""
         return cut.num_records == self.num_records
 
-    def metadata(self, cut: CutCorpus) -> dict[str, Any]:
-        """Returns what the dataset says of itself: class counts, certificate, rejects."""
+    def metadata(self, cut: CutCorpus, *, counters: Mapping[str, int]) -> dict[str, Any]:
+        """Returns what the dataset says of itself: class counts, certificate, rejects.
+
+        Args:
+          cut: Its splits.
+          counters: What was counted while images were written.
+        """
         certificate = self.certificate
         if not self.is_whole(cut):
             few, all_ = (sum(numbers.values()) for numbers in (cut.num_records, self.num_records))
@@ -95,6 +121,7 @@ class PlannedCorpus(abc.ABC):
             "class_counts": dict(cut.class_counts),
             "certificate": certificate,
             "rejects": self.accepted.log.counts(),
+            "images": dict(counters),
             "rows": self.accepted.num_rows,
             "image_files": self.accepted.num_files,
         }
@@ -128,9 +155,24 @@ class CorpusInMemory(PlannedCorpus):
 
     Attributes:
       plan: Splits and order.
+      joined: All records that were planned, and the log of what is none.
+      plan_again: Plans others of this corpus.
     """
 
     plan: Plan
+    joined: Joined
+    plan_again: Callable[[Joined], CorpusInMemory]
+
+    def without(self, log: RejectLog) -> CorpusInMemory:
+        """Plans again in memory."""
+        records = self.joined.records
+        return self.plan_again(
+            dataclasses.replace(
+                self.joined,
+                records=records[~records["path"].isin(log.entries["path"])].reset_index(drop=True),
+                log=RejectLog.concat([self.joined.log, log]),
+            )
+        )
 
     @property
     def num_records(self) -> dict[str, int]:
@@ -153,7 +195,8 @@ class CorpusInMemory(PlannedCorpus):
 
 def spec_digest(spec: CorpusSpec) -> str:
     """Returns a hash of all of a spec that decides what is written."""
-    return hashlib.sha256(spec.model_dump_json(exclude={"root", "rejects"}).encode()).hexdigest()
+    told = spec.model_dump_json(exclude={"root": True, "rejects": True, "privacy": {"key_file"}})
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def plan_corpus(
@@ -171,19 +214,36 @@ def plan_corpus(
     Raises:
       CorpusError: The corpus cannot be used as it is; nothing but the rejects file was written.
     """
+    loaded = with_key(loaded)
+    check_input_paths(loaded)
     spec, root = loaded.spec, loaded.root
-    sums = manifest.sums_of(root, table_paths(spec))
+    sums = manifest.sums_of(root, list(input_paths(spec).values()))
     rows = tables.read_rows(spec, root=root, source=loaded.source) if spec.tables else None
     lists = tables.read_lists(spec, root=root, source=loaded.source)
-    files = images.list_images(
-        root,
-        spec.images.templates,
-        exclude=_no_images(loaded),
-        pixel_sizes=spec.boxes is not None,
-    )
+    files = images.list_images(root, spec.images, exclude=_no_images(loaded))
+    files = files.assign(**facts_of_files(root, files, spec))
     with places_of(loaded):
         joined = join_images(rows, files, spec, lists)
-    joined = apply_copies(joined, find_copies(root, joined.records), spec)
+    check_names([*clashing_rows(joined.records), *twin_rows(joined.log)])
+    joined = apply_copies(joined, find_copies(root, joined.records, spec.images), spec)
+    return _plan_joined(
+        joined,
+        loaded=loaded,
+        inputs=manifest.inputs_of(Listing.of(files), sums),
+        data_dir=data_dir,
+        target=target,
+    )
+
+
+def _plan_joined(
+    joined: Joined,
+    *,
+    loaded: LoadedSpec,
+    inputs: dict[str, Any],
+    data_dir: str | None,
+    target: str | None,
+) -> CorpusInMemory:
+    spec = loaded.spec
     surveyed = survey_records(joined.records, spec)
     accepted = accept(
         loaded,
@@ -193,30 +253,35 @@ def plan_corpus(
         num_rows=joined.num_rows,
         num_files=joined.num_files,
         num_unmatched_lines=joined.num_unmatched_lines,
-        inputs=manifest.inputs_of(Listing.of(files), sums),
+        inputs=inputs,
     )
     former = read_former_of(loaded, data_dir, target)
     with places_of(loaded, accepted.rejects_path):
         plan = plan_surveyed(surveyed, former)
         certificate = certification.certify(plan, warnings=accepted.warnings)
         certification.check_tolerance(certificate, spec)
-    return CorpusInMemory(accepted=accepted, certificate=certificate, plan=plan)
+    return CorpusInMemory(
+        accepted=accepted,
+        certificate=certificate,
+        plan=plan,
+        joined=joined,
+        plan_again=functools.partial(
+            _plan_joined, loaded=loaded, inputs=inputs, data_dir=data_dir, target=target
+        ),
+    )
 
 
 def inputs_now(loaded: LoadedSpec) -> dict[str, Any]:
     """Tells of the inputs as they are now, to be held against a manifest."""
-    root, templates = loaded.root, loaded.spec.images.templates
-    folders = images.outermost_folders(root, templates)
-    files = (file for folder in folders for file in images.walk(root, folder))
+    root, declared = loaded.root, loaded.spec.images
+    folders = images.outermost_folders(root, declared.templates)
+    files = (file for folder in folders for file in images.walk(root, folder, declared))
     listing, exclude = Listing(), _no_images(loaded)
     while some := list(itertools.islice(files, _LISTED_AT_ONCE)):
-        listing += Listing.of(images.frame_of_files(some, templates, exclude=exclude))
-    return manifest.inputs_of(listing, manifest.sums_of(root, table_paths(loaded.spec)))
-
-
-def table_paths(spec: CorpusSpec) -> list[str]:
-    """Returns the paths of tables and of lists of official splits."""
-    return [*(table.path for table in spec.tables), *spec.splits.files.values()]
+        listing += Listing.of(images.frame_of_files(some, declared, exclude=exclude))
+    return manifest.inputs_of(
+        listing, manifest.sums_of(root, list(input_paths(loaded.spec).values()))
+    )
 
 
 def _no_images(loaded: LoadedSpec) -> set[str]:

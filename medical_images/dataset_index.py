@@ -41,9 +41,9 @@ def index(builder: str | tfds.core.DatasetBuilder, split: str | None = None) -> 
         `tfds.core.ReadInstruction`; all splits by default.
 
     Returns:
-      One line an example, in written order: the features (classes as names), `_split`, `_group`
-      (blank: a group of its own), `_key` (uint64, the keyed hash of its group, also of a blank one)
-      and `_position` (place of its group on the split's line, [0, 1)).
+      One line an example, in written order: the features but masks (classes as names, none for
+      -1), `_split`, `_group` (blank: a group of its own), `_key` (uint64, the keyed hash of its
+      group, also of a blank one) and `_position` (place of its group on the split's line, [0, 1)).
 
     Raises:
       FileNotFoundError: The dataset has no index; it was not built by this package.
@@ -123,7 +123,10 @@ def class_counts(
     classes = _class_features(builder)
     if feature not in classes:
         raise ValueError(f"'{feature}' is no feature of classes; {nearest(feature, classes)}")
-    counts = index(builder, split)[feature].explode().value_counts()
+    cells = index(builder, split)[feature]
+    if cells.dtype == "object":  # lists, in which a class may stand several times
+        cells = cells.map(set).map(list).explode()
+    counts = cells.value_counts()
     splits = tuple(dict.fromkeys(name for name, _, _ in absolute_slices(builder, split)))
     return ClassCounts(
         {name: int(counts.get(name, 0)) for name in classes[feature]},
@@ -175,7 +178,7 @@ def read_former(
     base: str | os.PathLike[str] = ".",
     data_dir: str | None = None,
     where: str = "splits.extend",
-) -> tuple[pd.DataFrame, int, tuple[str, ...]]:
+) -> tuple[pd.DataFrame, int, tuple[str, ...], str | None]:
     """Reads where the groups of an existing dataset stand, so that a new one can leave them there.
 
     Args:
@@ -187,9 +190,9 @@ def read_former(
 
     Returns:
       One line a group, split by split in written order: `split`, `key` (uint64) and `position`
-      (float64, its place on the split's line); the seed that the keys were made with; and the
-      columns that told the groups. A group in several splits, as official ones may have it, is
-      told of the first by name.
+      (float64, its place on the split's line); the seed that the keys were made with; the columns
+      that told the groups; and the check value of the key of its pseudonyms, None without any. A
+      group in several splits, as official ones may have it, is told of the first by name.
 
     Raises:
       SpecError: There is no such dataset, it was not built by this package, or it was cut short.
@@ -222,7 +225,7 @@ def read_former(
     if problem:
         raise SpecError([problem], headline=_NO_FORMER)
     groups = pd.concat(parts).drop_duplicates("key", ignore_index=True)
-    return groups, int(told["seed"]), tuple(told["group"])
+    return groups, int(told["seed"]), tuple(told["group"]), told.get("key_check")
 
 
 def former_folder(former: str, *, base: str = ".", data_dir: str | None = None) -> str:

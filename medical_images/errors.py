@@ -75,8 +75,25 @@ class BuildError(RuntimeError):
     """The dataset could not be written, or is not what was planned; the build stops."""
 
 
+class ChangedError(BuildError):
+    """The corpus changes while it is built; whoever tries again sees the same."""
+
+
 class ImageError(BuildError):
-    """An image cannot be used, whoever tries it again."""
+    """An image cannot be used, whoever tries it again.
+
+    Attributes:
+      code: Why; a key of `rejects.CODES`.
+      detail: More of it, without anything of a patient; may be empty.
+    """
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        super().__init__(code, detail)
+        self.code = code
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.detail}" if self.detail else self.code
 
 
 def _message(problems: Sequence[Problem], headline: str, epilog: str) -> str:

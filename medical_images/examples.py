@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core import example_serializer
 
 from medical_images.features import metadata_features
-from medical_images.spec import IMAGE_FEATURE, CorpusSpec
+from medical_images.spec import CorpusSpec
 
 _REMEMBERED = 1 << 14  # entries of equal values, a feature
 # Tags of length-delimited fields: `Example.features`, a map's entries, an entry's key and a list's
@@ -37,17 +37,27 @@ class ExampleEncoder:
         # By name, so that bytes do not depend on the order in the spec.
         self._entries = {name: _entry_maker(name, features[name]) for name in sorted(features)}
 
-    def prefix(self, example: Mapping[str, Any], num_image_bytes: int) -> bytes:
-        """Returns a serialised Example up to the bytes of its image, which end it.
+    def metadata(self, example: Mapping[str, Any]) -> bytes:
+        """Returns the serialised entries of all features that are no images.
 
         Args:
-          example: All features but the image, ready for TFDS's `encode_example`.
-          num_image_bytes: The size of the image file.
+          example: These features, ready for TFDS's `encode_example`.
         """
-        entries = b"".join(make(example[name]) for name, make in self._entries.items())
-        last = _entry_head(IMAGE_FEATURE, num_image_bytes)
-        size = len(entries) + len(last) + num_image_bytes
-        return _FIELD_1 + _varint(size) + entries + last
+        return b"".join(make(example[name]) for name, make in self._entries.items())
+
+    @staticmethod
+    def example(metadata: bytes, images: Mapping[str, bytes]) -> tuple[bytes, ...]:
+        """Returns a serialised Example, in parts that are not copied together.
+
+        Args:
+          metadata: What `metadata` returns.
+          images: The bytes of each image, by its feature; they end the Example in this order.
+        """
+        parts = [metadata]
+        for name, data in images.items():
+            parts += [_entry_head(name, len(data)), data]
+        head = _FIELD_1 + _varint(sum(map(len, parts)))
+        return (head + metadata + parts[1], *parts[2:])
 
 
 def _entry_maker(name: str, connector: tfds.features.FeatureConnector) -> Callable[[Any], bytes]:

@@ -32,6 +32,7 @@ class Findings:
       split_problems: Why the lists of official splits cannot be used.
       num_keys: Lines of these lists, or the paths they name.
       listed: Those of them that records have.
+      clashes: Rows of images whose names clash; see `name_clashes`.
       num_records: Records before copies were dealt with.
       num_copies: Records that were rejected as copies.
       num_written: Records that were written.
@@ -50,6 +51,7 @@ class Findings:
     split_problems: tuple[Problem, ...] = ()
     num_keys: int = 0
     listed: frozenset[str] = frozenset()
+    clashes: tuple[tuple[str, int], ...] = ()
     num_records: int = 0
     num_copies: int = 0
     num_written: int = 0

@@ -1,4 +1,4 @@
-"""The bytes of image files: read, looked at, and read ahead of need where storage is slow."""
+"""Image files: read, ahead of need where storage is slow, and made ready to be written."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
-from etils import epath
 
-from medical_images.errors import BuildError, ImageError
+from medical_images import members
+from medical_images.errors import BuildError, ChangedError, ImageError
 from medical_images.paths import is_remote
+from medical_images.prepared_image import Prepared, prepare
 from medical_images.read_ahead import map_files
-from medical_images.remote import read_file, storage_errors
-from medical_images.spec_parts import Images
-
-_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+from medical_images.remote import storage_errors
+from medical_images.spec import CorpusSpec
 
 
 class ImageOfRow(NamedTuple):
@@ -40,86 +40,89 @@ def files_of(records: pd.DataFrame) -> list[ImageOfRow]:
     return list(map(ImageOfRow, *columns))
 
 
-class ImageBytes(NamedTuple):
+class Source(NamedTuple):
     """What a file holds.
 
     Attributes:
-      data: Its bytes.
-      modified: When it was changed last, in nanoseconds; 0 of remote files.
+      data: Its bytes; or pixels, of a file that holds many images as arrays; or why it must not be
+        read.
+      modified: When the file was changed last, in nanoseconds; 0 of remote files.
     """
 
-    data: bytes
+    data: bytes | np.ndarray | ImageError
     modified: int
 
 
-def read_image(file: ImageOfRow, root: str, images: Images) -> ImageBytes:
-    """Reads the bytes of an image.
+def read_source(file: ImageOfRow, root: str, spec: CorpusSpec) -> Source:
+    """Reads an image file.
 
     Args:
       file: Which.
       root: The corpus root.
-      images: The declared channels and type of pixels.
+      spec: What it says of images.
 
     Raises:
-      ImageError: The file is gone, is not as long as it was when the corpus was listed, or would
-        not be decoded to what is declared. The message names its row, not the file.
+      ChangedError: It is gone, or not as long as it was when the corpus was listed. The message
+        names its row, not the file.
       BuildError: It cannot be read now.
     """
+    modified = modified_at(file.path, root, spec)
+    _, frame = members.frame_of(root, file.path, spec.images)
+    size = file.num_bytes if frame is None else None  # of a frame, that is its share of the file
     try:
-        data, modified = _read(os.path.join(root, file.path), file.num_bytes)
+        data = members.read(root, file.path, spec.images, num_bytes=size)
+    except ImageError as error:
+        return Source(error, modified)
     except storage_errors() as error:
-        kind = ImageError if isinstance(error, FileNotFoundError) else BuildError
+        kind = ChangedError if isinstance(error, FileNotFoundError) else BuildError
         raise kind(_fault_of(file, f"cannot be read ({type(error).__name__})")) from None
-    if len(data) != file.num_bytes:
+    if isinstance(data, bytes) and size is not None and len(data) != size:
         what = f"has {len(data):,} bytes, and had {file.num_bytes:,} when the corpus was listed"
-        raise ImageError(_fault_of(file, what))
-    if data.startswith(_PNG):
-        if data[24:25] == b"\x10" and images.dtype == "uint8":
-            raise ImageError(_fault_of(file, "has 16 bits; set `images: {dtype: uint16}`"))
-    elif not data.startswith(_JPEG):
-        raise ImageError(_fault_of(file, "is not JPEG or PNG"))
-    elif images.channels == 4 or images.dtype == "uint16":
-        what = f"is JPEG, which has no {images.channels} channels of {images.dtype}"
-        raise ImageError(_fault_of(file, what))
-    return ImageBytes(data, modified)
+        raise ChangedError(_fault_of(file, what))
+    return Source(data, modified)
 
 
-def modified_at(path: str, root: str) -> int:
-    """Returns when an image file was changed last, in nanoseconds; 0 of remote and lost files."""
-    if is_remote(root):
-        return 0
-    try:
-        return os.stat(os.path.join(root, path)).st_mtime_ns
-    except OSError:
-        return 0
-
-
-def iter_images(files: Sequence[ImageOfRow], root: str, images: Images) -> Iterator[ImageBytes]:
-    """Yields the bytes of images, in their order; where storage is slow, they are read ahead.
+def iter_sources(files: Sequence[ImageOfRow], root: str, spec: CorpusSpec) -> Iterator[Source]:
+    """Yields what files hold, in their order; where storage is slow, they are read ahead.
 
     Raises:
-      BuildError: See `read_image`; when the image's turn comes.
+      BuildError: See `read_source`; when the image's turn comes.
     """
     return map_files(
-        lambda file: read_image(file, root, images),
+        lambda file: read_source(file, root, spec),
         files,
         num_bytes=lambda file: file.num_bytes,
         is_remote=is_remote(root),
     )
 
 
-def _read(path: str, num_bytes: int) -> ImageBytes:
-    if is_remote(path):
-        return ImageBytes(read_file(epath.Path(path), num_bytes=num_bytes), 0)
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def prepare_image(source: Source, file: ImageOfRow, root: str, spec: CorpusSpec) -> Prepared:
+    """Checks an image, and makes it what the spec declares.
+
+    Args:
+      source: What the file holds.
+      file: Which it is.
+      root: The corpus root.
+      spec: What it says of images and of privacy.
+
+    Raises:
+      ImageError: It cannot be used.
+    """
+    if isinstance(source.data, ImageError):
+        raise source.data
+    name, frame = members.frame_of(root, file.path, spec.images)
+    strip = spec.privacy.strip_metadata
+    return prepare(source.data, spec.images, name=name, strip=strip, frame=frame)
+
+
+def modified_at(path: str, root: str, spec: CorpusSpec) -> int:
+    """Returns when an image file was changed last, in nanoseconds; 0 of remote and lost files."""
+    if is_remote(root):
+        return 0
     try:
-        told = os.fstat(descriptor)
-        parts = [os.read(descriptor, told.st_size + 1)]
-        while parts[-1] and sum(map(len, parts)) < told.st_size:  # a read may be cut short
-            parts.append(os.read(descriptor, told.st_size))
-    finally:
-        os.close(descriptor)
-    return ImageBytes(b"".join(parts) if len(parts) > 1 else parts[0], told.st_mtime_ns)
+        return os.stat(os.path.join(root, members.split(path, spec.images)[0])).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _fault_of(file: ImageOfRow, what: str) -> str:

@@ -1,25 +1,28 @@
-"""The image tree to image files: paths, sizes in bytes and, where asked for, in pixels."""
+"""The image tree to image files: paths, and sizes in bytes."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fnmatch
 import functools
 import operator
 import os
+import re
 import stat
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from concurrent import futures
 from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 from etils import epath
-from PIL import Image, UnidentifiedImageError
 
 from medical_images.errors import BuildError, Problem, SpecError
+from medical_images.members import is_container, list_container
+from medical_images.opening import leaves_root
 from medical_images.paths import is_remote
-from medical_images.remote import files_below, list_folder, open_to_read, storage_errors
+from medical_images.remote import files_below, list_folder, storage_errors
+from medical_images.spec_images import Images
 from medical_images.template import PathTemplate
 
 Result = TypeVar("Result")
@@ -27,52 +30,45 @@ Result = TypeVar("Result")
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)  # there may be millions
 class ImageFile:
-    """One regular file below the corpus root.
+    """One file below the corpus root, or what stands for one in a container.
 
     Attributes:
-      path: Relative to the root, with `/` between folders, as the file system spells it.
+      path: Relative to the root, with `/` between folders, as the file system spells it. That of a
+        link to a folder outside the root ends with `/`.
       num_bytes: Its size.
-      escapes: Whether it is a link that leaves the root.
+      fault: Why it is never opened, a key of `rejects.CODES`, such as `path_escape` of a link that
+        leaves the root, and `not_regular` of a pipe; or empty. Of a container that cannot be
+        listed, why.
     """
 
     path: str
     num_bytes: int
-    escapes: bool = False
+    fault: str = ""
 
 
-def list_images(
-    root: str,
-    templates: Sequence[PathTemplate],
-    *,
-    exclude: Collection[str] = (),
-    pixel_sizes: bool = False,
-) -> pd.DataFrame:
+def list_images(root: str, images: Images, *, exclude: Collection[str] = ()) -> pd.DataFrame:
     """Lists the image files that path templates can name.
 
-    Hidden files and folders (such as macOS's `._x.png`) are passed over; so are devices and pipes.
+    Hidden files and folders (such as macOS's `._x.png`) are passed over.
 
     Args:
       root: The corpus root, local or remote.
-      templates: The path templates.
+      images: The path templates, and patterns of paths that are no images.
       exclude: Paths below the root that are no images, such as those of the tables.
-      pixel_sizes: Whether to read each file's header for its size in pixels.
 
     Returns:
-      One line for each file, sorted by path: `path`, `num_bytes`, `escapes` and one column
-      `key_<n>` for each template, a tuple of keys (empty where it cannot name the file); with
-      `pixel_sizes` also `width` and `height` (0 where the header cannot be read).
+      One line for each file, sorted by path: `path`, `num_bytes`, `fault` and one column `key_<n>`
+      for each template, a tuple of keys (empty where it cannot name the file). Containers and links
+      to folders that a template enters, but that cannot be listed, are among them, without keys.
 
     Raises:
-      SpecError: A folder that a template names does not exist.
-      BuildError: A folder cannot be listed, or a file cannot be read.
+      SpecError: A folder that a template names does not exist, or a library is not installed.
+      BuildError: A folder or a container cannot be read now.
     """
-    folders = outermost_folders(root, templates)
-    found = [file for folder in folders for file in walk(root, folder)]
-    frame = frame_of_files(found, templates, exclude=exclude)
-    frame = frame.sort_values("path", ignore_index=True)
-    if pixel_sizes:
-        return frame.assign(**pixel_sizes_of(root, frame))
-    return frame
+    folders = outermost_folders(root, images.templates)
+    found = [file for folder in folders for file in walk(root, folder, images)]
+    frame = frame_of_files(found, images, exclude=exclude)
+    return frame.sort_values("path", ignore_index=True)
 
 
 def outermost_folders(root: str, templates: Sequence[PathTemplate]) -> list[str]:
@@ -95,7 +91,7 @@ def outermost_folders(root: str, templates: Sequence[PathTemplate]) -> list[str]
             remedy="name the real place as the root",
         )
         for folder in folders
-        if not problems and _leaves(base / folder, base)
+        if not problems and leaves_root(base / folder, base)
     ]
     if problems:
         raise SpecError(problems, headline="The images cannot be listed")
@@ -103,17 +99,19 @@ def outermost_folders(root: str, templates: Sequence[PathTemplate]) -> list[str]
 
 
 def frame_of_files(
-    files: Sequence[ImageFile], templates: Sequence[PathTemplate], *, exclude: Collection[str] = ()
+    files: Sequence[ImageFile], images: Images, *, exclude: Collection[str] = ()
 ) -> pd.DataFrame:
     """Returns the files that templates can name, as `list_images` does, but in the order given."""
-    files = [file for file in files if file.path not in exclude]
+    excluded = _excluded(tuple(images.exclude))
+    files = [f for f in files if f.path not in exclude and not excluded.fullmatch(f.path)]
     frame = pd.DataFrame(
         {
             "path": pd.Series([file.path for file in files], dtype="object"),
             "num_bytes": np.array([file.num_bytes for file in files], dtype=np.int64),
-            "escapes": np.array([file.escapes for file in files], dtype=bool),
+            "fault": pd.Series([file.fault for file in files], dtype="str"),
         }
     )
+    templates = images.templates
     keys = [f"key_{number}" for number in range(len(templates))]
     for name, template in zip(keys, templates, strict=True):
         frame[name] = pd.Series(
@@ -122,52 +120,21 @@ def frame_of_files(
             dtype="object",
         )
     named = functools.reduce(operator.or_, [frame[name].map(bool) for name in keys])
-    return frame[named.astype(bool)]
+    entered = [bool(file.fault) and _is_entered(file.path, images) for file in files]
+    return frame[named.astype(bool) | np.array(entered, dtype=bool)]
 
 
-def pixel_sizes_of(root: str, files: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Returns `width` and `height` of files, read from their headers; see `read_pixel_sizes`."""
-    inside = ~files["escapes"].to_numpy(dtype=bool)  # what lies outside is never opened
-    sizes = np.zeros((len(files), 2), dtype=np.int64)
-    sizes[inside] = read_pixel_sizes(root, files["path"][inside])
-    return {"width": sizes[:, 0], "height": sizes[:, 1]}
+@functools.lru_cache(maxsize=16)
+def _excluded(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(fnmatch.translate, patterns)) or r"(?!)")
 
 
-def read_pixel_sizes(root: str, paths: Iterable[str]) -> np.ndarray:
-    """Reads widths and heights from the headers of image files.
-
-    Args:
-      root: The corpus root.
-      paths: Paths relative to it.
-
-    Returns:
-      int64 array of shape (files, 2): width and height in pixels, 0 where a file is none of an
-      image, or is gone.
-
-    Raises:
-      BuildError: Files cannot be read.
-    """
-    base = epath.Path(root)
-
-    def read(path: str) -> tuple[int, int] | Exception:
-        try:
-            with open_to_read(base / path) as file, Image.open(file) as image:
-                return image.size
-        except (
-            FileNotFoundError,
-            UnidentifiedImageError,
-            ValueError,
-            Image.DecompressionBombError,
-        ):
-            return 0, 0
-        except storage_errors() as error:
-            # Of a header that ends too early, Pillow says so by an OSError without a number.
-            return (0, 0) if type(error) is OSError and error.errno is None else error
-
-    with futures.ThreadPoolExecutor() as pool:
-        found = list(pool.map(read, paths))
-    sizes = none_unread(found, so_that="sizes in pixels are not known")
-    return np.array(sizes, dtype=np.int64).reshape(-1, 2)
+def _is_entered(path: str, images: Images) -> bool:
+    """Tells whether a container or folder is on the way to files that templates can name."""
+    if not path.endswith("/"):
+        return is_container(path, images)
+    folders = (folder for template in images.templates for folder in template.folders)
+    return any(folder.file_keys(path[:-1]) for folder in folders)
 
 
 def none_unread(found: Iterable[Result | Exception], *, so_that: str) -> list[Result]:
@@ -210,14 +177,6 @@ def _listing() -> Iterator[None]:
         raise BuildError(f"a folder of images cannot be listed ({_kind(error)})") from None
 
 
-def _leaves(path: os.PathLike[str] | str, root: os.PathLike[str] | str) -> bool:
-    """Tells whether a local path leads out of the root, by links or otherwise."""
-    if is_remote(root):
-        return False
-    real_root = os.path.realpath(root)
-    return os.path.commonpath([os.path.realpath(path), real_root]) != real_root
-
-
 def _outermost(folders: Iterable[str]) -> list[str]:
     """Drops folders that lie inside others, so that no file is listed twice."""
     result: list[str] = []
@@ -227,7 +186,7 @@ def _outermost(folders: Iterable[str]) -> list[str]:
     return result
 
 
-def walk(root: str, folder: str) -> Iterator[ImageFile]:
+def walk(root: str, folder: str, images: Images) -> Iterator[ImageFile]:
     """Yields all files of a folder and of those inside it; raises as `open_folder`."""
     if is_remote(root):  # many folders by one request
         with _listing():
@@ -235,26 +194,28 @@ def walk(root: str, folder: str) -> Iterator[ImageFile]:
         for path, num_bytes in found_below:
             if not any(name.startswith(".") for name in path.split("/")):
                 path = f"{folder}/{path}" if folder else path
-                yield ImageFile(path=path, num_bytes=num_bytes or 0)
+                yield from _enter(root, path, num_bytes or 0, images)
         return
-    for found in open_folder(root, folder):
+    for found in open_folder(root, folder, images):
         if isinstance(found, ImageFile):
             yield found
         else:
-            yield from walk(root, found)
+            yield from walk(root, found, images)
 
 
-def open_folder(root: str, folder: str) -> Iterator[ImageFile | str]:
-    """Yields the files of a folder, and the paths of the folders in it.
+def open_folder(root: str, folder: str, images: Images) -> Iterator[ImageFile | str]:
+    """Yields the files of a folder, those of its containers, and the paths of the folders in it.
 
     Raises:
+      SpecError: A library that reads a container is not installed.
       BuildError: The folder cannot be listed.
     """
     with _listing():
-        yield from _open_remote(root, folder) if is_remote(root) else _open_local(root, folder)
+        is_far = is_remote(root)
+        yield from (_open_remote if is_far else _open_local)(root, folder, images)
 
 
-def _open_local(root: str, folder: str) -> Iterator[ImageFile | str]:
+def _open_local(root: str, folder: str, images: Images) -> Iterator[ImageFile | str]:
     with os.scandir(os.path.join(root, folder)) as entries:
         for entry in entries:
             if entry.name.startswith("."):
@@ -263,21 +224,42 @@ def _open_local(root: str, folder: str) -> Iterator[ImageFile | str]:
             if entry.is_dir(follow_symlinks=False):
                 yield path
             elif entry.is_symlink():
-                yield from _follow(entry, path, root)
+                yield from _follow(entry, path, root, images)
             elif entry.is_file(follow_symlinks=False):
-                yield ImageFile(path=path, num_bytes=entry.stat().st_size)
+                yield from _enter(root, path, entry.stat().st_size, images)
+            else:
+                yield ImageFile(path=path, num_bytes=0, fault="not_regular")
 
 
-def _follow(entry: os.DirEntry[str], path: str, root: str) -> Iterator[ImageFile]:
+def _follow(entry: os.DirEntry[str], path: str, root: str, images: Images) -> Iterator[ImageFile]:
     target = os.path.realpath(entry.path)
-    if _leaves(target, root):
-        yield ImageFile(path=path, num_bytes=0, escapes=True)
-    elif os.path.exists(target) and stat.S_ISREG(os.stat(target).st_mode):
-        yield ImageFile(path=path, num_bytes=os.stat(target).st_size)
+    if leaves_root(target, root):
+        path = f"{path}/" if os.path.isdir(target) else path
+        yield ImageFile(path=path, num_bytes=0, fault="path_escape")
+    elif os.path.exists(target):
+        told = os.stat(target)
+        if stat.S_ISREG(told.st_mode):
+            yield from _enter(root, path, told.st_size, images)
+        elif not stat.S_ISDIR(told.st_mode):  # links to folders in the root are passed over
+            yield ImageFile(path=path, num_bytes=0, fault="not_regular")
 
 
-def _open_remote(root: str, folder: str) -> Iterator[ImageFile | str]:
+def _open_remote(root: str, folder: str, images: Images) -> Iterator[ImageFile | str]:
     for name, num_bytes in list_folder(epath.Path(root) / folder):
         if not name.startswith("."):
             path = f"{folder}/{name}" if folder else name
-            yield path if num_bytes is None else ImageFile(path=path, num_bytes=num_bytes)
+            if num_bytes is None:
+                yield path
+            else:
+                yield from _enter(root, path, num_bytes, images)
+
+
+def _enter(root: str, path: str, num_bytes: int, images: Images) -> Iterator[ImageFile]:
+    """Yields what a file stands for: itself, or what is in it."""
+    if not is_container(path, images):
+        yield ImageFile(path=path, num_bytes=num_bytes)
+        return
+    with _listing():
+        for name, size, fault in list_container(root, path, images):
+            inner = f"{path}/{name}" if name else path
+            yield ImageFile(path=inner, num_bytes=size, fault=fault)

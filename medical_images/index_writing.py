@@ -21,13 +21,17 @@ from medical_images.spec import (
     BoxesFeature,
     ClassFeature,
     CorpusSpec,
+    DateFeature,
     Feature,
     FloatFeature,
     IdFeature,
     IntFeature,
     LabelsFeature,
+    MaskFeature,
     TextFeature,
+    UncertainFeature,
 )
+from medical_images.spec_feature_types import is_list
 
 _BOX = ("xmin", "ymin", "xmax", "ymax", "label")
 
@@ -42,10 +46,11 @@ def write_index_part(records: pd.DataFrame, spec: CorpusSpec, path: epath.Path) 
       path: The file.
     """
     columns: dict[str, Any] = {}
-    for name in spec.features:
+    for name in _types(spec):
         values, classes = records[feature_column(name)], spec.classes.get(name)
         if classes is not None and values.dtype == "str":
-            values = pd.Series(pd.Categorical(values, categories=classes))
+            told = values.where(values != "")  # a state that is to be masked is missing
+            values = pd.Series(pd.Categorical(told, categories=classes))
         elif values.dtype == "object":
             values = values.map(_plain)
         columns[name] = values.reset_index(drop=True)
@@ -68,13 +73,19 @@ def merge_index(
     Args:
       parts: In the order of the shards; a few are held in memory at a time.
       path: The Parquet file; its folder is made.
-      spec: What the dataset was made for; the index tells its seed and the columns of groups.
+      spec: What the dataset was made for; the index tells its seed, the columns of groups and the
+        check value of the key of pseudonyms.
       is_whole: Whether the dataset holds all images of its corpus; a part cannot be extended.
 
     Returns:
       The number of examples.
     """
-    told = {"seed": spec.seed, "group": list(spec.group), "is_whole": is_whole}
+    told = {
+        "seed": spec.seed,
+        "group": list(spec.group),
+        "is_whole": is_whole,
+        "key_check": spec.privacy.key_check,
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     num_examples = 0
     with open_to_write(path) as file:
@@ -98,18 +109,28 @@ def _read_part(part: epath.Path) -> pa.Table:
 
 def _schema(spec: CorpusSpec) -> pa.Schema:
     """Types that do not depend on the values, so that all parts have the same."""
-    types = {name: _type(feature) for name, feature in spec.features.items()}
-    types |= {GROUP: pa.large_string(), KEY: pa.uint64(), POSITION: pa.float64()}
-    return pa.schema(list(types.items()))
+    ours = {GROUP: pa.large_string(), KEY: pa.uint64(), POSITION: pa.float64()}
+    return pa.schema(list((_types(spec) | ours).items()))
 
 
-def _type(feature: Feature) -> pa.DataType:
+def _types(spec: CorpusSpec) -> dict[str, pa.DataType]:
+    """Returns the types of all features but masks."""
+    types = {}
+    for name, feature in spec.features.items():
+        if is_list(feature):
+            types[name] = pa.list_(_type(feature, in_list=True))
+        elif not isinstance(feature, MaskFeature):
+            types[name] = _type(feature)
+    return types
+
+
+def _type(feature: Feature, *, in_list: bool = False) -> pa.DataType:
     match feature:
-        case ClassFeature():
+        case ClassFeature() | LabelsFeature() | UncertainFeature():
+            if in_list:
+                return pa.string()
             numbers = pa.int8() if len(feature.values) <= 128 else pa.int32()
             return pa.dictionary(numbers, pa.large_string())
-        case LabelsFeature():
-            return pa.list_(pa.string())
         case BoxesFeature():
             corners = [(name, pa.float64()) for name in _BOX[:4]]
             return pa.list_(pa.struct([*corners, (_BOX[4], pa.string())]))
@@ -117,11 +138,13 @@ def _type(feature: Feature) -> pa.DataType:
             return pa.float64()
         case IntFeature():
             return pa.int64()
-        case TextFeature() | IdFeature():
+        case TextFeature() | DateFeature() | IdFeature():
             return pa.large_string()
+        case MaskFeature():
+            raise TypeError("the index has no masks")
 
 
 def _plain(value: tuple[Any, ...]) -> list[Any]:
     if value and isinstance(value[0], tuple):
         return [dict(zip(_BOX, box, strict=True)) for box in value]
-    return list(value)
+    return [None if cell == "" else cell for cell in value]

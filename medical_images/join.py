@@ -15,13 +15,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from medical_images.errors import BuildError, Problem, RejectedError, SpecError
+from medical_images.across_rows import combine, combined_features, is_text
+from medical_images.errors import BuildError, SpecError
 from medical_images.matching import (
     PATH,
     UNTOLD,
     Sieve,
     candidates_of,
     derive,
+    file_column,
     keys_of_files,
     keys_of_rows,
     match,
@@ -31,23 +33,20 @@ from medical_images.matching import (
     untold_columns,
 )
 from medical_images.official import Lists, split_by_key
+from medical_images.pseudonyms import hide_patients
 from medical_images.rejects import RejectLog
 from medical_images.spec import (
     IMAGE_PATH,
-    BoxesFeature,
-    ClassFeature,
     CorpusSpec,
-    IdFeature,
-    LabelsFeature,
 )
+from medical_images.spec_feature_types import counts_rows
+from medical_images.spec_parts import DICOM
 from medical_images.table_reader import LINE, TABLE
 from medical_images.tables import Rows, join_cells
-from medical_images.template import IMAGE_EXTENSIONS
 from medical_images.values import parse_feature
 
 # The rows' own columns keep their names; no header can hold the NUL that sets ours apart.
-_OTHER_FORMATS = tuple(set(IMAGE_EXTENSIONS) - {".jpg", ".jpeg", ".png"})
-NUM_BYTES, WIDTH, HEIGHT = "\0num_bytes", "\0width", "\0height"
+NUM_BYTES, WIDTH, HEIGHT = map(file_column, ("num_bytes", "width", "height"))
 SPLIT = "\0split"
 
 
@@ -58,10 +57,10 @@ class Joined:
     Attributes:
       records: One line an image, sorted by path: `path`, `num_bytes`, `table`, `line`, `split` (the
         official one, or "" where it is to be planned), `group` ("" where blank) and one column a
-        feature, `feature_<name>`; with boxes also `width`, `height` and `lines`, all rows of the
-        image.
+        feature, `feature_<name>`; with boxes also `width` and `height`; and where rows of an
+        image are combined `lines`, all of them.
       log: Every row and file that is not part of a record.
-      num_rows: Rows of the joined tables.
+      num_rows: Rows of the joined tables; one that names several images counts for each.
       num_files: Files that the path templates can name.
       num_unmatched_lines: Lines of the lists of official splits that name no record.
     """
@@ -90,7 +89,7 @@ def join_images(
       lists: The lines of each list of `splits: {files: ...}`, by split.
 
     Returns:
-      The records and the log; nothing is raised for bad rows, see `check_rejects`.
+      The records and the log; nothing is raised for bad rows, see `acceptance.check_rejects`.
 
     Raises:
       SpecError: The paths do not tell what the spec needs, or the lists contradict each other.
@@ -107,7 +106,9 @@ def join_images(
         found = candidates_of(
             keys_of_rows(sieve.frame, templates), keys_of_files(named, len(templates))
         )
+    num_before = sieve.num_rows
     claims = match(sieve, found, spec)
+    num_rows = rows.num_rows + sieve.num_rows - num_before
     sifted = sift(sieve.frame, named, claims, spec)
     splits = split_by_key(spec, lists=lists or {}, paths=sifted.paths())
     ends = bring_to_end(sifted, splits, spec)
@@ -115,13 +116,13 @@ def join_images(
     num_unmatched = len(splits) - len(ends.listed) if spec.splits.files else 0
     add_up(
         log,
-        num_rows=rows.num_rows,
+        num_rows=num_rows,
         num_kept=ends.num_kept,
         num_files=len(files),
         num_ended=ends.num_files,
         num_astray=ends.num_astray,
     )
-    return Joined(ends.records, log, rows.num_rows, len(files), num_unmatched)
+    return Joined(ends.records, log, num_rows, len(files), num_unmatched)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,11 +166,19 @@ class Ends:
 
 
 def drop_bad_names(files: pd.DataFrame) -> tuple[pd.DataFrame, RejectLog]:
-    """Returns the files whose names are UTF-8, and a log of the others."""
+    """Returns the files whose names are UTF-8, and a log of the others.
+
+    Containers, and links to folders, that cannot be listed are logged too.
+    """
     is_named = files["path"].map(_is_utf8).astype(bool)
-    bad = files.loc[~is_named, ["path"]]
-    log = RejectLog().adding(outcome="rejected", code="bad_name", kind="file", entries=bad)
-    return files[is_named], log
+    keys = files[[name for name in files.columns if name.startswith("key_")]]
+    is_entered = ~keys.map(bool).astype(bool).any(axis=1)
+    codes = files["fault"].where(is_named, "bad_name")[~is_named | is_entered]
+    log = RejectLog()
+    for code in sorted(set(codes)):
+        bad = files.loc[codes.index[codes == code], ["path"]]
+        log = log.adding(outcome="rejected", code=code, kind="file", entries=bad)
+    return files[is_named & ~is_entered], log
 
 
 def sift(rows: pd.DataFrame, files: pd.DataFrame, claims: pd.DataFrame, spec: CorpusSpec) -> Sifted:
@@ -179,18 +188,18 @@ def sift(rows: pd.DataFrame, files: pd.DataFrame, claims: pd.DataFrame, spec: Co
 
     Args:
       rows: Rows with `PATH`, in any order.
-      files: `path`, `num_bytes` and, with boxes, `width` and `height`.
+      files: `path`, `num_bytes`, with boxes `width` and `height`, and `dicom.<keyword>` (text) of
+        each of `spec.dicom_fields`.
       claims: Files that rows name which were taken out; see `matching.match`.
       spec: Derived columns and features.
     """
     sieve = Sieve(rows.sort_values([TABLE, LINE], kind="stable", ignore_index=True))
     _add_file_facts(sieve, files)
-    sieve.remove(sieve.frame[NUM_BYTES] == 0, "image_empty")
-    is_other = [path.lower().endswith(_OTHER_FORMATS) for path in sieve.frame[PATH]]
-    sieve.remove(pd.Series(is_other, index=sieve.frame.index, dtype="bool"), "image_format")
+    sieve.remove(sieve.frame[NUM_BYTES] == 0, "empty")
     derive(sieve, spec, from_path=True)
     _drop_copies(sieve, spec)
-    _parse_features(sieve, spec)
+    raw = hide_patients(sieve, spec)
+    _parse_features(sieve, spec, raw)
     return Sifted(sieve, files["path"], claims)
 
 
@@ -206,9 +215,12 @@ def bring_to_end(sifted: Sifted, splits: Mapping[str, str], spec: CorpusSpec) ->
     _add_splits(sieve, splits, spec)
     if spec.boxes is not None:
         _check_boxes(sieve, spec)
-        sieve.log_dropped_boxes()
+    combined: dict[str, dict[str, Any]] = {}
+    if combined_features(spec.features):
         _drop_images_of_rejected_rows(sieve, sifted.claims)
-    records = _records(sieve.frame, spec)
+        combined = _combine_rows(sieve, spec)
+        sieve.log_dropped_boxes(sieve.is_dropped())
+    records = _records(sieve.frame, combined, spec)
     entries = sieve.log.entries
     files, written = set(sifted.files), set(records["path"])
     elsewhere = set(entries.path[entries.outcome != "excluded"])
@@ -257,61 +269,13 @@ def add_up(
     entries = log.entries[log.entries.outcome != "noted"]
     lookup_only = (entries.code == "join_unmatched") & (entries.outcome == "reported")
     num_logged = int(((entries.kind == "row") & ~lookup_only).sum())
-    num_bad = int((entries.code == "bad_name").sum())
+    num_bad = int(((entries.kind == "file") & (entries.code != "image_unreferenced")).sum())
     if num_kept + num_logged != num_rows or num_ended + num_bad != num_files or num_astray:
         raise BuildError(
             f"the counts do not add up: {num_rows} rows, {num_kept} kept, {num_logged} logged;"
-            f" {num_files} files, {num_ended} used or logged, {num_bad} without a name,"
+            f" {num_files} files, {num_ended} used or logged, {num_bad} not looked at,"
             f" {num_astray} astray. This is a defect of medical_images; please report it"
         )
-
-
-def check_rejects(
-    log: RejectLog, spec: CorpusSpec, *, num_rows: int, num_records: int, epilog: str = ""
-) -> None:
-    """Stops a build that rejects more than its spec accepts.
-
-    Args:
-      log: What became of rows and files that are not written.
-      spec: `rejects:` says what is accepted.
-      num_rows: How many rows there are.
-      num_records: How many images are to be written.
-      epilog: What to tell the user last, such as where the rejects are listed.
-
-    Raises:
-      RejectedError: Lists every code with its count and the first line numbers.
-    """
-    rules = spec.rejects
-    refused = {"image_missing"} if rules.rows_without_image == "refuse" else set()
-    refused |= {"image_unreferenced"} if rules.images_without_row == "refuse" else set()
-    num_rejected = int((log.entries.outcome == "rejected").sum())
-    num_all = num_rows + log.count(outcome="rejected", kind="file")
-    fraction = num_rejected / max(num_all, 1)
-    is_refused = bool(refused & set(log.entries.code))
-    if not is_refused and fraction <= rules.max_fraction and num_records:
-        return
-    allowed = {
-        ("label_unknown", column): f"allowed: {', '.join(feature.values[:20])}"
-        for name, feature in spec.features.items()
-        if isinstance(feature, ClassFeature | LabelsFeature | BoxesFeature) and feature.values
-        for column in feature.columns(name)
-    }
-    if spec.splits.column is not None:
-        cells = [cell for cells in spec.splits.values.values() for cell in cells]
-        allowed["split_unknown", spec.splits.column] = f"allowed: {', '.join(cells[:20])}"
-    ids = {column for place, column in spec.columns_used() if place[0] in ("group", "images")}
-    ids |= {
-        column
-        for name, feature in spec.features.items()
-        if isinstance(feature, IdFeature)
-        for column in feature.columns(name)
-    }
-    problems = log.problems(allowed=allowed, private=ids)
-    if not problems:
-        problems.append(Problem(where="images", what="no image is left to write"))
-    share = f"{num_rejected} of {num_all} rows and files rejected"
-    headline = f"The corpus is refused ({share}; max_fraction accepts {rules.max_fraction:g})"
-    raise RejectedError(problems, headline=headline, epilog=epilog)
 
 
 def _is_utf8(path: str) -> bool:
@@ -328,30 +292,58 @@ def _rows_of_files(files: pd.DataFrame, spec: CorpusSpec) -> Rows:
 
 
 def _add_file_facts(sieve: Sieve, files: pd.DataFrame) -> None:
-    for name, column in (("num_bytes", NUM_BYTES), ("width", WIDTH), ("height", HEIGHT)):
-        if name in files:
+    for name in files.columns:
+        is_header = name.startswith(DICOM)
+        if is_header or name in ("num_bytes", "width", "height"):
             facts = dict(zip(files["path"], files[name], strict=True))
-            values = [facts[path] for path in sieve.frame[PATH]]
-            sieve.frame = sieve.frame.assign(**{column: np.array(values, dtype=np.int64)})
+            cells = pd.Series(
+                [facts[path] for path in sieve.frame[PATH]],
+                index=sieve.frame.index,
+                dtype="str" if is_header else "int64",
+            )
+            sieve.frame = sieve.frame.assign(**{file_column(name): cells})
 
 
 def _drop_copies(sieve: Sieve, spec: CorpusSpec) -> None:
     """Keeps one of equal rows; rejects all rows of an image on which they disagree."""
-    box = spec.boxes[0] if spec.boxes else None
-    used = {column for _, column in spec.columns_used()}
-    fixed = {column for place, column in spec.columns_used() if place != ("features", box)}
-    whole = [PATH, *sorted(used)]
-    sieve.remove(sieve.frame.duplicated(whole), "duplicate_row", outcome="excluded")
+    used, fixed = _columns_to_compare(spec)
+    if not any(map(counts_rows, spec.features.values())):
+        is_copy = sieve.frame.duplicated([PATH, *sorted(used)])
+        sieve.remove(is_copy, "duplicate_row", outcome="excluded")
     versions = sieve.frame[[PATH, *sorted(fixed)]].drop_duplicates()[PATH]
     clashing = set(versions[versions.duplicated()])
     sieve.remove(sieve.frame[PATH].isin(clashing), "conflict")
 
 
-def _parse_features(sieve: Sieve, spec: CorpusSpec) -> None:
-    """Adds typed values; a row with several faults is rejected for the first."""
-    parsed = {name: parse_feature(name, f, sieve.frame) for name, f in spec.features.items()}
+def _columns_to_compare(spec: CorpusSpec) -> tuple[set[str], set[str]]:
+    """Returns the columns that tell rows apart, and those that all rows of an image share."""
+    told = [(place, column) for place, column in spec.columns_used() if place[0] != "explode"]
+    used = {column for _, column in told}
+    combined = {("features", name) for name in combined_features(spec.features)}
+    free = {column for place, column in told if place in combined}
+    fixed = {column for place, column in told if place not in combined and place[0] != "derive"}
+    # What is cut out of a column decides, last ones first, whether rows may differ in it.
+    for name, rule in reversed(spec.derive.items()):
+        if rule.source in used:
+            (free if name in free - fixed else fixed).add(rule.source)
+    return used, fixed
+
+
+def _parse_features(sieve: Sieve, spec: CorpusSpec, raw: pd.DataFrame) -> None:
+    """Adds typed values; a row with several faults is rejected for the first.
+
+    Args:
+      sieve: The rows, patients hidden.
+      spec: The features.
+      raw: The same rows with cells as they are in the corpus, of which paths of masks are made.
+    """
+    parsed = {
+        name: parse_feature(name, f, raw if name in spec.masks else sieve.frame)
+        for name, f in spec.features.items()
+    }
     values = {feature_column(name): result.values for name, result in parsed.items()}
     sieve.frame = sieve.frame.assign(**values)
+    box = spec.boxes[0] if spec.boxes else None
     drops_degenerate = spec.boxes is not None and spec.boxes[1].degenerate == "drop"
     for name, result in parsed.items():
         for fault in result.faults:
@@ -360,7 +352,8 @@ def _parse_features(sieve: Sieve, spec: CorpusSpec) -> None:
                 sieve.drop_boxes(mask, fault.code, feature_column(name))
             else:
                 # What a dropped box was labelled does not matter any more.
-                mask &= ~sieve.is_dropped() if fault.code.startswith("label") else True
+                is_label = name == box and fault.code.startswith("label")
+                mask &= ~sieve.is_dropped() if is_label else True
                 sieve.remove(mask, fault.code, column=fault.column)
 
 
@@ -392,7 +385,7 @@ def _check_boxes(sieve: Sieve, spec: CorpusSpec) -> None:
     assert spec.boxes is not None
     name, feature = spec.boxes
     column = feature_column(name)
-    sieve.remove((sieve.frame[WIDTH] <= 0) | (sieve.frame[HEIGHT] <= 0), "image_unreadable")
+    sieve.remove((sieve.frame[WIDTH] <= 0) | (sieve.frame[HEIGHT] <= 0), "corrupt")
     frame = sieve.frame
     cells = list(zip(frame[column], frame[WIDTH], frame[HEIGHT], strict=True))
     clipped = [box and _clip(box, width, height) for box, width, height in cells]
@@ -419,15 +412,35 @@ def _clip(box: tuple[Any, ...], width: int, height: int) -> tuple[Any, ...] | No
 
 
 def _drop_images_of_rejected_rows(sieve: Sieve, claims: pd.DataFrame) -> None:
-    """An image that lost a row would be written with boxes missing, so it is not written."""
+    """An image that lost a row would be written without a box or a vote, so it is not written."""
     entries = sieve.log.entries
     hurt = set(entries.path[entries.outcome == "rejected"]) | set(claims["path"][claims["is_hurt"]])
-    is_hurt = sieve.frame[PATH].isin(hurt)
-    sieve.remove(is_hurt & ~sieve.is_dropped(), "image_rejected")
+    is_hurt, is_dropped = sieve.frame[PATH].isin(hurt), sieve.is_dropped()
+    sieve.log_dropped_boxes(is_hurt & is_dropped)
+    sieve.remove(is_hurt & ~is_dropped, "image_rejected")
     sieve.frame = sieve.frame[~sieve.frame[PATH].isin(hurt)]
 
 
-def _records(rows: pd.DataFrame, spec: CorpusSpec) -> pd.DataFrame:
+def _combine_rows(sieve: Sieve, spec: CorpusSpec) -> dict[str, dict[str, Any]]:
+    """Returns {feature: {path: value}} of the features that several rows of an image tell.
+
+    Images whose rows disagree are rejected.
+    """
+    combined = {}
+    for name, feature in combined_features(spec.features).items():
+        reader = getattr(feature, "reader", None)
+        frame = sieve.frame
+        readers = None if reader is None else frame[reader]
+        found, torn = combine(frame[feature_column(name)], frame[PATH], readers, feature)
+        is_torn = frame[PATH].isin(torn)
+        sieve.remove(is_torn, "conflict", column=feature.columns(name)[0])
+        combined[name] = found
+    return combined
+
+
+def _records(
+    rows: pd.DataFrame, combined: Mapping[str, Mapping[str, Any]], spec: CorpusSpec
+) -> pd.DataFrame:
     group = pd.Series("", index=rows.index, dtype="str")
     if spec.group:
         cells = rows[list(spec.group)]
@@ -436,18 +449,15 @@ def _records(rows: pd.DataFrame, spec: CorpusSpec) -> pd.DataFrame:
     names |= {WIDTH: "width", HEIGHT: "height"} if spec.boxes else {}
     names |= {feature_column(name): feature_column(name) for name in spec.features}
     records = rows[list(names)].rename(columns=names).assign(group=group)
-    if spec.boxes:
-        column = feature_column(spec.boxes[0])
-        by_path = records.groupby("path")
-        boxes, lines = by_path[column].agg(_sorted_boxes), by_path["line"].agg(_sorted_lines)
-        paths = records["path"]
-        records = records.assign(**{column: paths.map(boxes), "lines": paths.map(lines)})
+    if combined:
+        lines = records.groupby("path")["line"].agg(_sorted_lines)
+        records = records.assign(lines=records["path"].map(lines))
+    for name, found in combined.items():
+        dtype = "str" if is_text(spec.features[name]) else "object"
+        values = [found[path] for path in records["path"]]
+        column = pd.Series(values, index=records.index, dtype=dtype)
+        records = records.assign(**{feature_column(name): column})
     return records.drop_duplicates("path").sort_values("path", ignore_index=True)
-
-
-def _sorted_boxes(cells: pd.Series[Any]) -> Any:
-    """Boxes of one image in an order that does not depend on that of the rows."""
-    return tuple(sorted(box for box in cells if box is not None))
 
 
 def _sorted_lines(lines: pd.Series[int]) -> Any:

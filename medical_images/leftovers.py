@@ -125,7 +125,9 @@ def kept_if_finished(folder: epath.Path) -> Iterator[None]:
 
 
 def _num_finished(folder: epath.Path) -> int:
+    """Counts shards that have a result; a shard with images that cannot be used is not written."""
     forget_listings(folder)
     results = folder / RESULTS
     names = [path.name for path in results.iterdir()] if results.exists() else []
-    return sum(name.endswith(".json") and not name.startswith("incomplete.") for name in names)
+    shards = {path.name for path in folder.iterdir()} if names else set()
+    return sum(name.removesuffix(".json") in shards for name in names if name.endswith(".json"))

@@ -9,15 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 
 from medical_images.errors import Problem, nearest
 from medical_images.rejects import Outcome, RejectLog
 from medical_images.spec import IMAGE_PATH, CorpusSpec
+from medical_images.spec_parts import DICOM
 from medical_images.table_reader import LINE, TABLE
 from medical_images.tables import frame_of_paths
 from medical_images.template import PathTemplate
+from medical_images.values import leaves_root
 
 # The rows' own columns keep their names; no header can hold the NUL that sets ours apart.
 PATH = "\0path"
@@ -39,6 +40,11 @@ class Sieve:
         self.log = RejectLog()
         self.dropped: Mapping[int, str] = {}
 
+    @property
+    def num_rows(self) -> int:
+        """How many rows there are, with those that were taken out."""
+        return len(self.frame) + len(self.log.entries)
+
     def remove(
         self, mask: pd.Series[bool], code: str, *, outcome: Outcome = "rejected", column: str = ""
     ) -> None:
@@ -51,12 +57,11 @@ class Sieve:
         self.dropped = {**self.dropped, **dict.fromkeys(self.frame.index[mask], code)}
         self.frame = self.frame.assign(**{column: self.frame[column].mask(mask, None)})
 
-    def log_dropped_boxes(self) -> None:
-        """Logs the rows whose box was dropped and that were not rejected since."""
-        codes = self.frame.index.to_series().map(self.dropped)
-        self.dropped = {row: self.dropped[row] for row in self.frame.index[codes.notna()]}
-        for code in sorted(set(self.dropped.values())):
-            self._note(self.frame[codes == code], code, "excluded", "")
+    def log_dropped_boxes(self, mask: pd.Series[bool]) -> None:
+        """Logs the rows of `mask`, whose boxes were dropped."""
+        codes = self.frame.index.to_series().map(self.dropped)[mask]
+        for code in sorted(set(codes)):
+            self._note(self.frame.loc[codes.index[codes == code]], code, "excluded", "")
 
     def is_dropped(self) -> pd.Series[bool]:
         """Returns which rows only stand for their image, their box having been dropped."""
@@ -79,15 +84,32 @@ def derive(sieve: Sieve, spec: CorpusSpec, *, from_path: bool) -> None:
         if (name in late) != from_path:
             continue
         rule = spec.derive[name]
-        column = PATH if rule.source == IMAGE_PATH else rule.source
+        column = _column_of(rule.source)
         source = sieve.frame[column].astype("str")
-        has_group = re.compile(rule.pattern).groups > 0
-        pattern = rule.pattern if has_group else f"({rule.pattern})"
-        found = source.str.extract(pattern, expand=True).iloc[:, 0]
+        pattern = re.compile(rule.pattern)
+        cut = {cell: _first_group(pattern, cell) for cell in source.unique()}
+        found = pd.Series([cut[cell] for cell in source], index=source.index, dtype="object")
         unmatched = found.isna() & (source != "")
         sieve.frame = sieve.frame.assign(**{name: found.fillna("").astype("str")})
         if not rule.optional:
             sieve.remove(unmatched, "derive_no_match", column=name)
+
+
+def _column_of(source: str) -> str:
+    """Returns the column of rows that `from:` names."""
+    if source == IMAGE_PATH:
+        return PATH
+    return file_column(source) if source.startswith(DICOM) else source
+
+
+def file_column(name: str) -> str:
+    """Returns the column of rows that holds a fact of their file."""
+    return f"\0{name}"
+
+
+def _first_group(pattern: re.Pattern[str], cell: str) -> str | None:
+    found = pattern.search(cell)
+    return found and (found[1] if pattern.groups else found[0])
 
 
 def told_columns(files: pd.DataFrame, templates: Sequence[PathTemplate]) -> list[dict[str, str]]:
@@ -141,16 +163,16 @@ def keys_of_rows(rows: pd.DataFrame, templates: Sequence[PathTemplate]) -> pd.Da
 
 
 def keys_of_files(files: pd.DataFrame, num_templates: int) -> pd.DataFrame:
-    """Returns `path`, `escapes`, `template` and `key` of files; several lines for several keys."""
+    """Returns `path`, `fault`, `template` and `key` of files; several lines for several keys."""
     found = []
     for number in range(num_templates):
-        keys = files[["path", "escapes"]].assign(template=number, key=files[f"key_{number}"])
+        keys = files[["path", "fault"]].assign(template=number, key=files[f"key_{number}"])
         found.append(keys[keys["key"].map(bool).astype(bool)].explode("key"))
     return pd.concat(found, ignore_index=True).astype({"key": "str"})
 
 
 def candidates_of(rows: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:
-    """Returns `row`, `path` and `escapes` of each file that fits a row.
+    """Returns `row`, `path` and `fault` of each file that fits a row.
 
     Rows and files of one key must be given together; a file that fits a row by several keys may
     be found several times.
@@ -160,17 +182,19 @@ def candidates_of(rows: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:
       files: What `keys_of_files` returns.
     """
     found = rows.merge(files, on=["template", "key"])
-    return found[["row", "path", "escapes"]].drop_duplicates(["row", "path"], ignore_index=True)
+    return found[["row", "path", "fault"]].drop_duplicates(["row", "path"], ignore_index=True)
 
 
 def own_files(rows: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:
     """Returns the same for rows that were made of files."""
     found = pd.DataFrame({"row": rows.index, "path": rows[PATH].to_numpy()})
-    return found.merge(files[["path", "escapes"]], on="path")
+    return found.merge(files[["path", "fault"]], on="path")
 
 
 def match(sieve: Sieve, found: pd.DataFrame, spec: CorpusSpec) -> pd.DataFrame:
-    """Adds `PATH` to the rows; takes out those that name no file, several, or one outside the root.
+    """Adds `PATH` to the rows; takes out those that name no file, several, or one at fault.
+
+    With `images: {per_row: many}` a row becomes one for each file that fits it.
 
     Args:
       sieve: The rows.
@@ -181,22 +205,26 @@ def match(sieve: Sieve, found: pd.DataFrame, spec: CorpusSpec) -> pd.DataFrame:
       The files that these rows name, and those taken out before: `path`, and `is_hurt`, whether it
       is the only one of its row.
     """
+    if spec.images.per_row == "many" and PATH not in sieve.frame:
+        sieve.frame, found = _one_file_each(sieve.frame, found)
     frame = sieve.frame
     before = sieve.log.entries.loc[sieve.log.entries.path != "", ["path"]].assign(is_hurt=True)
     found = found.drop_duplicates(["row", "path"]).sort_values("path", ignore_index=True)
     is_one_of_many = found["row"].duplicated(keep=False)
     many = found[is_one_of_many]
-    leaves = pd.Series(frame.index.isin(found["row"][found["escapes"]]), index=frame.index)
+    faults = dict(zip(found["row"], found["fault"], strict=True))
+    fault = pd.Series([faults.get(r, "") for r in frame.index], index=frame.index, dtype="str")
     several = pd.Series(frame.index.isin(many["row"]), index=frame.index)
     if PATH not in frame:
-        leaves |= _leave_root(frame, spec.images.templates)
+        fault = fault.mask(_leave_root(frame, spec.images.templates), "path_escape")
         named = dict(zip(found["row"], found["path"], strict=True))
         named |= many.groupby("row")["path"].agg(" | ".join).to_dict()
         paths = [named.get(row, "") for row in frame.index]
         sieve.frame = frame.assign(**{PATH: pd.Series(paths, index=frame.index, dtype="object")})
     claims = pd.DataFrame({"path": found["path"], "is_hurt": ~is_one_of_many})
-    claims = claims[found["row"].isin(frame.index[leaves | several])]
-    sieve.remove(leaves, "path_escape")
+    claims = claims[found["row"].isin(frame.index[(fault != "") | several])]
+    for code in sorted(set(fault) - {""}):
+        sieve.remove((fault == code).reindex(sieve.frame.index), code)
     sieve.remove(several.reindex(sieve.frame.index), "image_ambiguous")
     policy = spec.rejects.rows_without_image
     outcome: Outcome = "reported" if policy == "report" else "rejected"
@@ -204,10 +232,18 @@ def match(sieve: Sieve, found: pd.DataFrame, spec: CorpusSpec) -> pd.DataFrame:
     return pd.concat([before, claims], ignore_index=True).astype({"is_hurt": "bool"})
 
 
+def _one_file_each(rows: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Returns each row once for every file that fits it, numbered anew, and these files."""
+    found = found.drop_duplicates(["row", "path"]).sort_values(["row", "path"])
+    number = pd.Series(range(len(rows)), index=rows.index)
+    pairs = pd.DataFrame({"row": rows.index}).merge(found, on="row", how="left")
+    made = rows.iloc[number[pairs["row"]].to_numpy()].reset_index(drop=True)
+    pairs = pairs.assign(row=range(len(pairs)))
+    return made, pairs[pairs["path"].notna()].astype({"fault": "str"})
+
+
 def _leave_root(rows: pd.DataFrame, templates: Sequence[PathTemplate]) -> pd.Series[bool]:
-    leaves = np.zeros(len(rows), dtype=bool)
+    found = pd.Series(False, index=rows.index)
     for template in templates:
-        keys = template.row_keys(rows)
-        leaves |= keys.str.startswith("/").to_numpy(dtype=bool)
-        leaves |= keys.str.contains(r"(?:^|/)\.\.(?:/|$)").to_numpy(dtype=bool)
-    return pd.Series(leaves, index=rows.index, dtype="bool")
+        found |= leaves_root(template.row_keys(rows))
+    return found

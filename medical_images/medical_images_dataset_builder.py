@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-import os
 import re
 import sys
 import tempfile
@@ -24,7 +23,6 @@ from medical_images import corpus, dataset_writing, features, phantom, shards
 from medical_images.build_lock import build_lock
 from medical_images.engines import BeamEngine, Engine, LocalEngine, beam_folder
 from medical_images.errors import BuildError, CorpusError, Problem, SpecError
-from medical_images.image_bytes import files_of, iter_images
 from medical_images.leftovers import (
     clear_away,
     find_leftovers,
@@ -37,7 +35,8 @@ from medical_images.manifest import differences, read_manifest
 from medical_images.overwriting import new_folder, read_info, replacing
 from medical_images.paths import absolute
 from medical_images.remote import in_words, storage_errors
-from medical_images.shard_writing import RESULTS, ShardResult, result_of
+from medical_images.rounds import Tasks, Written, write_usable
+from medical_images.shard_writing import RESULTS, ShardResult, iter_examples, result_of
 from medical_images.spec import (
     IMAGE_FEATURE,
     NAME_PATTERN,
@@ -256,11 +255,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         TFDS deals keys into buckets by their leading bits of 128, hence the scale.
         """
         loaded = self._in_memory().accepted.loaded
-        metadata = features.iter_metadata(records, loaded.spec)
-        images = iter_images(files_of(records), loaded.root, loaded.spec.images)
-        for place, (example, image) in enumerate(zip(metadata, images, strict=True)):
+        for place, example in enumerate(iter_examples(records, root=loaded.root, spec=loaded.spec)):
             key = ((2 * place + 1) << 127) // len(records)
-            yield key, {IMAGE_FEATURE: image.data, **example}
+            yield key, example
 
     def _download_and_prepare(
         self, dl_manager: Any, download_config: tfds.download.DownloadConfig
@@ -275,61 +272,66 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             min_bytes=download_config.min_shard_size,
             max_bytes=download_config.max_shard_size,
         )
-        cut = planned.cut(bounds_of, max_records=download_config.max_examples_per_split)
-        (epath.Path(self.data_dir) / RESULTS).mkdir()
+        max_records = download_config.max_examples_per_split
+
+        def cut_of(planned: corpus.PlannedCorpus) -> corpus.CutCorpus:
+            return planned.cut(bounds_of, max_records=max_records)
+
+        folder = epath.Path(self.data_dir)
         if self.builder_config.engine == "tfds":
+            (folder / RESULTS).mkdir()
             # Sorted by key while writing; reading must stay free to shuffle files.
             with py_utils.temporary_assignment(self.info.as_proto, "disable_shuffling", True):
                 super()._download_and_prepare(dl_manager, download_config)
-            written = self._written_by_tfds(cut)
+            written = self._written_by_tfds(planned, cut_of(planned))
         else:
-            written = self._write(cut, planned.accepted.loaded)
-        self.info.metadata.update(planned.metadata(cut))
+            written = write_usable(
+                planned,
+                self._engine,
+                cut_of=cut_of,
+                tasks_of=functools.partial(self._tasks, planned.accepted.loaded),
+                folder=epath.Path(absolute(folder)),
+                leftovers=self._leftovers,
+            )
+            self._set_splits(written.results)
+        planned, cut = written.planned, written.cut
+        self.info.metadata.update(planned.metadata(cut, counters=written.counters))
         self.info.write_to_directory(self.data_dir)
         dataset_writing.finish(
-            epath.Path(self.data_dir),
-            written,
+            folder,
+            written.results,
             planned=cut.num_records,
-            spec=self._spec,
+            spec=planned.accepted.loaded.spec,
             inputs=planned.accepted.inputs,
             is_whole=planned.is_whole(cut),
         )
-        self._written = list(itertools.chain(*written.values()))
+        self._written = list(itertools.chain(*written.results.values()))
 
-    def _write(self, cut: corpus.CutCorpus, loaded: LoadedSpec) -> dict[str, list[ShardResult]]:
-        """Has the engine write all shards together."""
-        templates = {name: self._get_filename_template(split_name=name) for name in cut.shards}
-        tasks = {
+    def _tasks(self, loaded: LoadedSpec, cut: corpus.CutCorpus) -> Tasks:
+        return {
             name: shards.make_tasks(
                 part,
                 spec=loaded.spec,
                 root=loaded.root,
                 file_format=self.info.file_format.value,
-                template=templates[name],
+                template=self._get_filename_template(split_name=name),
             )
             for name, part in cut.shards.items()
         }
-        results = iter(
-            self._engine.write(
-                list(itertools.chain(*tasks.values())),
-                results=os.path.join(absolute(self.data_dir), RESULTS),
-                leftovers=self._leftovers,
-            )
-        )
-        written = {name: list(itertools.islice(results, len(tasks[name]))) for name in tasks}
+
+    def _set_splits(self, results: Mapping[str, Sequence[ShardResult]]) -> None:
         infos = [
             tfds_splits.SplitInfo(
                 name=name,
-                shard_lengths=[result.num_examples for result in written[name]],
-                num_bytes=sum(result.num_bytes for result in written[name]),
-                filename_template=templates[name],
+                shard_lengths=[result.num_examples for result in of_split],
+                num_bytes=sum(result.num_bytes for result in of_split),
+                filename_template=self._get_filename_template(split_name=name),
             )
-            for name in written
+            for name, of_split in results.items()
         ]
         self.info.set_splits(tfds_splits.SplitDict(infos))
-        return written
 
-    def _written_by_tfds(self, cut: corpus.CutCorpus) -> dict[str, list[ShardResult]]:
+    def _written_by_tfds(self, planned: corpus.PlannedCorpus, cut: corpus.CutCorpus) -> Written:
         """What TFDS's own writers wrote, told as the engines tell it."""
         written: dict[str, list[ShardResult]] = {}
         for name, part in cut.shards.items():
@@ -339,7 +341,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             for path, number in zip(split.filepaths, split.shard_lengths, strict=True):
                 shard, begin = records.iloc[begin : begin + number], begin + number
                 written.setdefault(name, []).append(result_of(path, shard, self._spec))
-        return written
+        return Written(planned=planned, cut=cut, results=written, counters={})
 
 
 @contextlib.contextmanager

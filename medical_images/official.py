@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 from medical_images.errors import Problem, SpecError
+from medical_images.privacy_key import lines_as_cells
 from medical_images.spec import IMAGE_PATH, CorpusSpec, leave_one_out_name
 from medical_images.spec_parts import normal_form
 from medical_images.spec_splits import REST
@@ -53,7 +54,11 @@ def split_by_key(spec: CorpusSpec, *, lists: Lists, paths: Iterable[str]) -> dic
         }
     if not splits.files:
         return {}
-    keys = _paths_of_lines(lists, paths) if splits.on == IMAGE_PATH else lists
+    keys: Lists
+    if splits.on == IMAGE_PATH:
+        keys = _paths_of_lines(lists, paths)
+    else:
+        keys = {split: lines_as_cells(lines, spec) for split, lines in lists.items()}
     return _first_of_each({name: keys.get(name, ()) for name in splits.files}, spec)
 
 

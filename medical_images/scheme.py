@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from fractions import Fraction
 
@@ -12,8 +13,11 @@ from medical_images.errors import Problem, SpecError, some_lines
 from medical_images.facts import Facts, Known
 from medical_images.spec import CorpusSpec, leave_one_out_name
 from medical_images.strata import Strata
+from medical_images.tables import KEY_SEPARATOR
 
 NO_SPLITS = "The splits cannot be made"
+_PSEUDONYM = re.compile("[0-9a-f]{32}")
+_SHOWN = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,11 +28,13 @@ class Former:
       groups: One line a group: `split`, `key` (uint64) and `position`.
       seed: With which the keys were made.
       group: The columns that told the groups.
+      key_check: The check value of the key of its pseudonyms; None where it has none.
     """
 
     groups: pd.DataFrame
     seed: int
     group: tuple[str, ...]
+    key_check: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,10 +151,19 @@ def _refuse_torn(facts: Facts, spec: CorpusSpec) -> None:
     names = sorted({name or "those to plan" for name in torn["split"]})
     what = (
         f"{num_groups:,} group{'s' if num_groups != 1 else ''} ({len(torn):,} images) stand in two"
-        f" of the official splits ({', '.join(names)}){_lines(torn, spec)}"
+        f" of the official splits ({', '.join(names)}){_lines(torn, spec)}{_pseudonyms(torn, spec)}"
     )
     remedy = "mend the splits; or accept and list the leaks: `allow_leaks: true`"
     raise _splits_error("splits", what, remedy)
+
+
+def _pseudonyms(torn: pd.DataFrame, spec: CorpusSpec) -> str:
+    """Names some groups, where that tells nobody who they are."""
+    if not set(spec.group) <= set(spec.privacy.pseudonymize):
+        return ""
+    parts = {part for whole in torn["whole"] for part in whole.split(KEY_SEPARATOR)}
+    ids = sorted(filter(_PSEUDONYM.fullmatch, parts))
+    return f"; pseudonyms {', '.join(ids[:_SHOWN])}{', ...' * (len(ids) > _SHOWN)}" if ids else ""
 
 
 def _lines(records: pd.DataFrame, spec: CorpusSpec) -> str:
@@ -164,6 +179,15 @@ def _refuse_unlike(former: Former, known: Known, spec: CorpusSpec) -> None:
         one, other = (", ".join(group) or "none" for group in (former.group, spec.group))
         what = f"the dataset to extend has the `group` {one}, and this one {other}"
         raise _splits_error("splits.extend", what, "group by the same columns")
+    if former.key_check != spec.privacy.key_check:
+        both = former.key_check and spec.privacy.key_check
+        what = (
+            "the dataset to extend has pseudonyms by another key than this"
+            if both
+            else "one of this dataset and the one to extend is made with a key, and one without"
+        )
+        remedy = "hide the same columns, by the key that was used before"
+        raise _splits_error("splits.extend", what, remedy)
     if not known.num_groups:
         what = f"none of the {len(former.groups):,} groups of the dataset to extend is in this one"
         raise _splits_error("splits.extend", what, "write the ids of groups as before")

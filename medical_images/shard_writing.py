@@ -7,28 +7,38 @@ again does no harm. Beside each finished shard its result is left, so that whate
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import tensorflow_datasets as tfds
 from etils import epath
 
 from medical_images._version import __version__
-from medical_images.errors import BuildError
+from medical_images.errors import BuildError, ImageError
 from medical_images.examples import ExampleEncoder
 from medical_images.features import iter_metadata
-from medical_images.image_bytes import ImageOfRow, files_of, iter_images, modified_at
+from medical_images.image_bytes import (
+    ImageOfRow,
+    Source,
+    files_of,
+    iter_sources,
+    modified_at,
+    prepare_image,
+)
 from medical_images.index_writing import write_index_part
+from medical_images.mask_bytes import MasksOfRow, masks_of, prepare_masks
 from medical_images.paths import is_remote
 from medical_images.record_files import FileSum, Record, write_records
 from medical_images.remote import in_words, storage_errors
 from medical_images.shards import ShardTask
-from medical_images.spec import CorpusSpec
+from medical_images.spec import IMAGE_FEATURE, CorpusSpec
 
 Advance = Callable[[int], None]
 
@@ -47,6 +57,10 @@ class ShardResult:
         what is declared of images, the serialised metadata of its records, and of each image file
         its path, its size and when it was changed last.
       was_kept: Whether a build that was stopped wrote it, and this one took it over.
+      faults: Images that cannot be used: the place of the record in the shard, the code, and more
+        of it. Where there are any, no file was written.
+      notes: Places and codes of what was seen in images that were written all the same.
+      counters: The same for codes that are only counted: {code: images}.
     """
 
     name: str
@@ -56,37 +70,48 @@ class ShardResult:
     crc32c: str
     sources: str
     was_kept: bool = False
+    faults: Sequence[tuple[int, str, str]] = ()
+    notes: Sequence[tuple[int, str]] = ()
+    counters: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def write_shard(task: ShardTask, *, advance: Advance | None = None) -> ShardResult:
     """Writes one shard under a temporary name, then renames it.
 
+    Images are checked on the way. If one cannot be used, the others are still checked, so that all
+    faults are known at once, and no file is left.
+
     Args:
       task: What to write.
-      advance: Called with the number of examples written so far.
+      advance: Called with the number of images seen so far.
 
     Returns:
-      What was written, to be held against the plan.
+      What was written, to be held against the plan; or the faults.
 
     Raises:
-      BuildError: An image cannot be used (the message names its row, not its file), or the shard
-        cannot be written.
+      BuildError: An image changed or cannot be read now (the message names its row, not its file),
+        or the shard cannot be written.
     """
-    counter, sources = _Counter(advance), _Sources(task)
+    shard = _Shard(task, advance)
     path = epath.Path(task.path)
+    written = FileSum(0, "")
     try:
-        with tfds.core.utils.incomplete_file(path) as temporary:
-            records = counter.counting(_serialised(task, sources))
-            written = write_records(temporary, records, file_format=task.file_format)
+        with contextlib.suppress(_UnusableError), tfds.core.utils.incomplete_file(path) as file:
+            written = write_records(file, shard.records(), file_format=task.file_format)
+            if shard.faults:
+                raise _UnusableError
     except storage_errors() as error:
         raise BuildError(f"{path.name} cannot be written: {in_words(error)}") from None
     return ShardResult(
         name=path.name,
-        num_examples=counter.num_examples,
-        num_bytes=counter.num_bytes,
+        num_examples=0 if shard.faults else task.num_records,
+        num_bytes=shard.num_bytes,
         file_bytes=written.num_bytes,
         crc32c=written.crc32c,
-        sources=sources.digest(),
+        sources=shard.sources.digest(),
+        faults=shard.faults,
+        notes=shard.notes,
+        counters=dict(sorted(shard.counters.items())),
     )
 
 
@@ -113,11 +138,12 @@ def write_once(
     result = read_result(path)
     if result is None:
         result = _take_over(task, leftovers) or write_shard(task, advance=advance)
-        write_index_part(task.loaded, task.spec, index_part_path(results, result.name))
+        if not result.faults:
+            write_index_part(task.loaded, task.spec, index_part_path(results, result.name))
         with tfds.core.utils.incomplete_file(path) as temporary:
             temporary.write_text(json.dumps(dataclasses.asdict(result)))
     if advance is not None:
-        advance(result.num_examples)
+        advance(task.num_records)
     return result
 
 
@@ -134,6 +160,8 @@ def result_of(path: epath.Path, records: pd.DataFrame, spec: CorpusSpec) -> Shar
         sources="",
     )
 
+
+_COUNTED = ("converted", "not_checked")  # there may be as many as images
 
 RESULTS = "results"  # the folder of the results in that of a dataset that is being built
 
@@ -172,58 +200,125 @@ def _take_over(task: ShardTask, leftovers: Sequence[str]) -> ShardResult | None:
     return None
 
 
-class _Counter:
-    """Counts what passes through."""
+class _UnusableError(Exception):
+    """A shard is not written, since images of it cannot be used."""
 
-    def __init__(self, advance: Advance | None) -> None:
-        self.num_examples = 0
+
+class _Shard:
+    """What is learnt of a shard while it is written.
+
+    Attributes:
+      num_bytes: The sum of the serialised sizes of its examples.
+      sources: A hash of what it is made from.
+      faults: See `ShardResult`, as for all others.
+      notes: Likewise.
+      counters: Likewise.
+    """
+
+    def __init__(self, task: ShardTask, advance: Advance | None) -> None:
+        self._task, self._advance = task, advance
         self.num_bytes = 0
-        self._advance = advance
+        self.sources = _Sources(task)
+        self.faults: list[tuple[int, str, str]] = []
+        self.notes: list[tuple[int, str]] = []
+        self.counters: collections.Counter[str] = collections.Counter()
 
-    def counting(self, records: Iterable[Record]) -> Iterator[Record]:
-        for parts in records:
-            yield parts
-            self.num_examples += 1
-            self.num_bytes += sum(map(len, parts))
+    def records(self) -> Iterator[Record]:
+        """Yields serialised examples in parts, the bytes of the image uncopied."""
+        task = self._task
+        files = files_of(task.loaded)
+        sources = iter_sources(files, task.root, task.spec)
+        rows = zip(files, _metadata(task), masks_of(task.loaded, task.spec), sources, strict=True)
+        for place, (file, metadata, masks, source) in enumerate(rows):
+            self.sources.add(metadata, file, source.modified, masks)
+            try:
+                images, notes = _images(source, file, masks, root=task.root, spec=task.spec)
+            except ImageError as error:
+                self.faults.append((place, error.code, error.detail))
+            else:
+                self._note(place, notes)
+                if not self.faults:
+                    record = ExampleEncoder.example(metadata, images)
+                    self.num_bytes += sum(map(len, record))
+                    yield record
             if self._advance is not None:
-                self._advance(self.num_examples)
+                self._advance(place + 1)
+
+    def _note(self, place: int, codes: Iterable[str]) -> None:
+        for code in codes:
+            if code in _COUNTED:
+                self.counters[code] += 1
+            else:
+                self.notes.append((place, code))
 
 
 class _Sources:
     """Hashes what a shard is made from."""
 
     def __init__(self, task: ShardTask) -> None:
-        images = task.spec.images.model_dump_json()  # what was found good by other rules may not be
-        self._hash = hashlib.sha256(ascii([__version__, task.file_format, images]).encode())
+        # What was found good by other rules may not be, or be written otherwise.
+        rules = [task.spec.images.model_dump_json(), task.spec.privacy.strip_metadata]
+        rules += [task.spec.features[name].model_dump_json() for name in task.spec.masks]
+        self._task = task
+        self._hash = hashlib.sha256(ascii([__version__, task.file_format, *rules]).encode())
 
-    def add(self, prefix: bytes, file: ImageOfRow, modified: int) -> None:
-        """Adds a record; the size of its image stands in the prefix."""
-        self._hash.update(prefix)
-        self._hash.update(b"%s\0%d\0" % (os.fsencode(file.path), modified))
+    def add(self, metadata: bytes, file: ImageOfRow, modified: int, masks: MasksOfRow) -> None:
+        """Adds a record."""
+        self._hash.update(metadata)
+        path = os.fsencode(file.path)
+        self._hash.update(b"%s\0%d\0%d\0" % (path, file.num_bytes, modified))
+        for told in masks.values():
+            self._hash.update(ascii(told).encode())
+            if isinstance(told, str) and told:
+                self._hash.update(b"\0%d\0" % modified_at(told, self._task.root, self._task.spec))
 
     def digest(self) -> str:
         return self._hash.hexdigest()
 
 
-def _serialised(task: ShardTask, sources: _Sources) -> Iterator[tuple[bytes, bytes]]:
-    """Yields each example as a serialised `tf.train.Example`, in two parts: all else, the image."""
-    files = files_of(task.loaded)
-    images = iter_images(files, task.root, task.spec.images)
-    for file, prefix, image in zip(files, _prefixes(task), images, strict=True):
-        sources.add(prefix, file, image.modified)
-        yield prefix, image.data
+def iter_examples(
+    records: pd.DataFrame, *, root: str, spec: CorpusSpec
+) -> Iterator[dict[str, Any]]:
+    """Yields examples for TFDS's own writers.
+
+    Args:
+      records: In written order.
+      root: The corpus root.
+      spec: The features.
+
+    Raises:
+      BuildError: An image cannot be used; these writers cannot leave it out.
+    """
+    files = files_of(records)
+    metadata, sources = iter_metadata(records, spec), iter_sources(files, root, spec)
+    rows = zip(files, metadata, masks_of(records, spec), sources, strict=True)
+    for file, example, masks, source in rows:
+        try:
+            images, _ = _images(source, file, masks, root=root, spec=spec)
+        except ImageError as error:
+            where = f"{file.table} line {file.line}"
+            raise BuildError(f"{where}: its image cannot be used ({error})") from None
+        yield {**example, **images}
+
+
+def _images(
+    source: Source, file: ImageOfRow, masks: MasksOfRow, *, root: str, spec: CorpusSpec
+) -> tuple[dict[str, bytes], Sequence[str]]:
+    """Returns the bytes of masks and, last, of the image; and what was seen in it."""
+    image = prepare_image(source, file, root, spec)
+    images = prepare_masks(masks, image, root, spec)
+    return {**images, IMAGE_FEATURE: image.data}, image.notes
 
 
 def _sources_of(task: ShardTask) -> str:
     """Hashes what the shard would be made from, without reading images."""
     sources = _Sources(task)
-    for file, prefix in zip(files_of(task.loaded), _prefixes(task), strict=True):
-        sources.add(prefix, file, modified_at(file.path, task.root))
+    files, masks = files_of(task.loaded), masks_of(task.loaded, task.spec)
+    for file, metadata, told in zip(files, _metadata(task), masks, strict=True):
+        sources.add(metadata, file, modified_at(file.path, task.root, task.spec), told)
     return sources.digest()
 
 
-def _prefixes(task: ShardTask) -> Iterator[bytes]:
+def _metadata(task: ShardTask) -> Iterator[bytes]:
     encoder = ExampleEncoder(task.spec)
-    metadata = iter_metadata(task.loaded, task.spec)
-    for example, num_bytes in zip(metadata, task.loaded["num_bytes"].tolist(), strict=True):
-        yield encoder.prefix(example, num_bytes)
+    yield from map(encoder.metadata, iter_metadata(task.loaded, task.spec))

@@ -53,12 +53,21 @@ class ShardTask:
 
 
 def estimate_sizes(records: pd.DataFrame, spec: CorpusSpec) -> np.ndarray:
-    """Bounds the serialised size of each record from above, without reading its image.
+    """Tells about how large each record will be, without reading its image.
+
+    Images that are written as they are, or resized, are bounded from above; those that are
+    converted to PNG may become larger than their files, and masks are not counted.
 
     Returns:
       int64 array of shape (records,), bytes.
     """
-    sizes = records["num_bytes"].to_numpy(np.int64) + _RECORD_OVERHEAD + _METADATA_BYTES
+    sizes = records["num_bytes"].to_numpy(np.int64)
+    if (resize := spec.images.resize) is not None:
+        side = resize.max_side or 0
+        height, width = resize.size or (side, side)
+        depth = np.dtype(spec.images.dtype).itemsize * spec.images.channels
+        sizes = np.full(len(records), (height * width * depth + height) * 1.01)
+    sizes = sizes.astype(np.int64) + _RECORD_OVERHEAD + _METADATA_BYTES
     for name in spec.features:
         values = records[feature_column(name)]
         sizes = sizes + _METADATA_BYTES + 2 * len(name)

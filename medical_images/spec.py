@@ -17,35 +17,43 @@ from etils import epath
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from medical_images.errors import Problem, SpecError, nearest
+from medical_images.explode import Explode
 from medical_images.paths import absolute, joined
 from medical_images.remote import storage_errors, why_unreachable
-from medical_images.spec_parts import (
-    FEATURE_TYPES,
-    IMAGE_PATH,
+from medical_images.spec_feature_types import FEATURE_TYPES, ClassesFeature, Feature, is_list
+from medical_images.spec_features import (
     BoxesFeature,
     ClassFeature,
-    Derive,
-    Feature,
+    DateFeature,
     FloatFeature,
     IdFeature,
-    Images,
     IntFeature,
     LabelsFeature,
+    TextFeature,
+    UncertainFeature,
+)
+from medical_images.spec_images import Images
+from medical_images.spec_masks import MaskFeature
+from medical_images.spec_parts import (
+    DICOM,
+    IMAGE_PATH,
+    Derive,
     Place,
     PlacedError,
     Rejects,
     SpecPart,
     Table,
-    TextFeature,
 )
+from medical_images.spec_privacy import Privacy, wrong_privacy
 from medical_images.spec_splits import Splits, Stratum
 from medical_images.yaml_source import YamlSource, parse_yaml
 
 __all__ = [
     "NAME_PATTERN",
-    "IMAGE_FEATURE", "IMAGE_PATH", "BoxesFeature", "ClassFeature", "CorpusSpec", "Feature",
-    "FloatFeature", "IdFeature", "IntFeature", "LabelsFeature", "LoadedSpec", "Splits", "Stratum",
-    "Table", "TextFeature", "leave_one_out_name", "load_spec",
+    "IMAGE_FEATURE", "IMAGE_PATH", "BoxesFeature", "ClassFeature", "CorpusSpec", "DateFeature",
+    "Feature", "FloatFeature", "IdFeature", "IntFeature", "LabelsFeature", "LoadedSpec",
+    "MaskFeature", "Splits", "Stratum", "Table", "TextFeature", "UncertainFeature",
+    "leave_one_out_name", "load_spec",
 ]  # fmt: skip
 
 IMAGE_FEATURE = "image"
@@ -76,6 +84,7 @@ class CorpusSpec(SpecPart):
     version: str = Field(default="1.0.0", pattern=r"^\d+\.\d+\.\d+$")
     root: str = "."
     tables: list[Table] = Field(default=[])
+    explode: Explode | None = None
     derive: dict[str, Derive] = Field(default={})
     images: Images
     features: dict[str, Feature]
@@ -92,6 +101,7 @@ class CorpusSpec(SpecPart):
     duplicates: Literal["group", "report", "reject"] = "group"
     seed: int = Field(default=0, ge=0)
     rejects: Rejects = Rejects()
+    privacy: Privacy = Privacy()
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, source: YamlSource | None = None) -> CorpusSpec:
@@ -145,6 +155,8 @@ class CorpusSpec(SpecPart):
             *self._wrong_leave_one_out(),
             *self._wrong_joins(),
             *self._wrong_derivations(),
+            *self._wrong_explosion(),
+            *self._wrong_privacy(),
         ]
         if found:
             raise PlacedError(found)
@@ -169,16 +181,17 @@ class CorpusSpec(SpecPart):
     def _wrong_bins(self) -> Iterator[tuple[Place, str]]:
         for number, (name, bins) in enumerate((s.feature, s.bins) for s in self.stratify):
             feature = self.features.get(name)
-            if isinstance(feature, ClassFeature | LabelsFeature):
+            if isinstance(feature, ClassesFeature):
                 if bins is not None:
                     what = f"bins are for numbers; '{name}' is balanced by its classes"
                     yield ("stratify", number, "bins"), what
-            elif isinstance(feature, FloatFeature | IntFeature):
+            elif isinstance(feature, FloatFeature | IntFeature) and not is_list(feature):
                 if bins is None:
                     what = f"a number is balanced in bins: {{feature: {name}, bins: [40, 60]}}"
                     yield ("stratify", number), what
             elif feature is not None:
-                what = f"takes features of type class, labels, float and int; '{name}' is none"
+                kinds = "class, labels, uncertain, float and int (one number an image)"
+                what = f"takes features of type {kinds}; '{name}' is none"
                 yield ("stratify", number), what
 
     def _wrong_leave_one_out(self) -> Iterator[tuple[Place, str]]:
@@ -186,8 +199,11 @@ class CorpusSpec(SpecPart):
         if name is None or name not in self.features:
             return
         feature = self.features[name]
-        if not isinstance(feature, ClassFeature):
-            yield place, f"takes a feature of type class; '{name}' is none"
+        if not isinstance(feature, ClassFeature) or feature.across_rows != "same":
+            what = (
+                f"takes a feature of type class that all rows of an image share; '{name}' is none"
+            )
+            yield place, what
             return
         classes: dict[str, list[str]] = {}
         for value in feature.values:
@@ -215,23 +231,66 @@ class CorpusSpec(SpecPart):
             for column in self.derived_from_path.intersection(template.columns):
                 yield ("images", "path"), f"'{column}' is itself derived from the image's path"
 
+    def _wrong_privacy(self) -> Iterator[tuple[Place, str]]:
+        return wrong_privacy(
+            self.privacy,
+            features=self.features,
+            group=self.group,
+            made_of=self.made_of,
+            split_column=self.splits.column,
+            split_on=self.splits.on,
+        )
+
+    @property
+    def made_of(self) -> dict[str, list[str]]:
+        """What each column that no table has is made of, in the order of their making."""
+        made: dict[str, list[str]] = {}
+        for mapping in self.explode.into.values() if self.explode else ():
+            for new, column in mapping.items():
+                made.setdefault(new, []).append(column)
+        return made | {name: [derive.source] for name, derive in self.derive.items()}
+
+    def _wrong_explosion(self) -> Iterator[tuple[Place, str]]:
+        if self.explode is None:
+            return
+        if not self.tables:
+            yield ("explode",), "takes rows of tables, and there are none"
+        for name in sorted(self.derive.keys() & set(self.explode.new_columns)):
+            yield ("derive", name), f"`explode:` makes a column '{name}' already"
+
     @property
     def derived_from_path(self) -> set[str]:
         """The derived columns that need the image's path, directly or by way of others."""
         found: set[str] = set()
         for name, derive in self.derive.items():
-            if derive.source == IMAGE_PATH or derive.source in found:
+            if _is_of_file(derive.source) or derive.source in found:
                 found.add(name)
         return found
 
     @property
+    def dicom_fields(self) -> tuple[str, ...]:
+        """The keywords of the header fields of DICOM files that columns are made of, sorted."""
+        sources = {derive.source for derive in self.derive.values()}
+        return tuple(sorted(s.removeprefix(DICOM) for s in sources if s.startswith(DICOM)))
+
+    @property
     def classes(self) -> dict[str, list[str]]:
-        """The classes of each class and labels feature, in the order of their integers."""
+        """The classes of each feature of classes, in the order of their integers."""
         return {
             name: feature.values
             for name, feature in self.features.items()
-            if isinstance(feature, ClassFeature | LabelsFeature)
+            if isinstance(feature, ClassesFeature)
         }
+
+    @property
+    def made_columns(self) -> set[str]:
+        """The columns that no table has: those of `explode:` and of `derive:`."""
+        return {*self.derive, *(self.explode.new_columns if self.explode else ())}
+
+    @property
+    def masks(self) -> dict[str, MaskFeature]:
+        """The features of masks."""
+        return {k: f for k, f in self.features.items() if isinstance(f, MaskFeature)}
 
     @property
     def boxes(self) -> tuple[str, BoxesFeature] | None:
@@ -243,8 +302,12 @@ class CorpusSpec(SpecPart):
 
     def columns_used(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """Yields (place in the spec, column) for every column that the spec reads."""
+        if self.explode is not None:
+            for entry, mapping in self.explode.into.items():
+                for new, column in mapping.items():
+                    yield ("explode", "into", entry, new), column
         for name, derive in self.derive.items():
-            if derive.source != IMAGE_PATH:
+            if not _is_of_file(derive.source):
                 yield ("derive", name, "from"), derive.source
         for template in self.images.templates:
             for column in template.columns:
@@ -258,6 +321,13 @@ class CorpusSpec(SpecPart):
             yield ("splits", "column"), self.splits.column
         if self.splits.files and self.splits.on != IMAGE_PATH:
             yield ("splits", "on"), self.splits.on
+        if self.privacy.shift_dates is not None:
+            yield ("privacy", "shift_dates", "by"), self.privacy.shift_dates.by
+
+
+def _is_of_file(source: str) -> bool:
+    """Whether a column is derived from the image's file, and not from another column."""
+    return source == IMAGE_PATH or source.startswith(DICOM)
 
 
 def leave_one_out_name(feature: str, value: str) -> str:

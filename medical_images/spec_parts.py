@@ -1,11 +1,11 @@
-"""The parts of a spec: tables, images, features, rules. See `medical_images.spec` for the whole."""
+"""The parts of a spec: what all share, tables, rules. See `medical_images.spec` for the whole."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -17,13 +17,11 @@ from pydantic import (
     model_validator,
 )
 
-from medical_images.errors import nearest
-from medical_images.template import PathTemplate
-
 IMAGE_PATH = "images.path"  # `derive: {column: {from: images.path, ...}}` reads the image's path
+DICOM = "dicom."  # `derive: {column: {from: dicom.PatientAge}}` reads a header field of its file
 Place = tuple[str | int, ...]  # the keys and indices that lead to a part of a spec
 
-_Unstripped = Annotated[str, StringConstraints(strip_whitespace=False, min_length=1)]
+Unstripped = Annotated[str, StringConstraints(strip_whitespace=False, min_length=1)]
 
 
 def normal_form(text: str) -> str:
@@ -74,7 +72,7 @@ class Dialect(SpecPart):
       skip_lines: Lines before the header (or before the rows) to pass over.
     """
 
-    separator: Annotated[_Unstripped, StringConstraints(max_length=1)] | None = None
+    separator: Annotated[Unstripped, StringConstraints(max_length=1)] | None = None
     encoding: str = "utf-8"
     quote: str = Field(default='"', min_length=1, max_length=1)
     header: bool = True
@@ -144,17 +142,18 @@ class Table(SpecPart):
 
 
 class Derive(SpecPart):
-    """A new column cut out of another one, or out of the image's path.
+    """A new column cut out of another one, of the image's path, or of its DICOM header.
 
     Attributes:
-      source: The column to read (`from:` in YAML), or `images.path`.
+      source: The column to read (`from:` in YAML), `images.path`, or `dicom.` and the keyword of a
+        header field, such as `dicom.PatientAge`.
       pattern: A regular expression searched in it; its first group, or the whole match, is the
-        new column's value.
+        new column's value. By default all of it.
       optional: Whether a row that does not match has a missing value instead of being rejected.
     """
 
     source: str = Field(alias="from")
-    pattern: str
+    pattern: str = r"(?s).+"
     optional: bool = False
 
     @field_validator("pattern")
@@ -167,232 +166,6 @@ class Derive(SpecPart):
         return pattern
 
 
-class Images(SpecPart):
-    """Where the image files are and what their pixels mean.
-
-    Attributes:
-      path: One path template or several (see `medical_images.template`).
-      channels: 1 (grey), 3 (RGB) or 4 (RGBA) in the dataset.
-      dtype: `uint8`, or `uint16` for 12 and 16 bit images.
-    """
-
-    path: list[str]
-    channels: Literal[1, 3, 4] = 3
-    dtype: Literal["uint8", "uint16"] = "uint8"
-
-    @field_validator("path", mode="before")
-    @classmethod
-    def _as_list(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
-
-    @field_validator("channels", mode="before")
-    @classmethod
-    def _as_number(cls, value: Any) -> Any:
-        return int(value) if isinstance(value, str) and value.isdigit() else value
-
-    @field_validator("path")
-    @classmethod
-    def _valid(cls, value: list[str]) -> list[str]:
-        if not value:
-            raise ValueError("name at least one path template")
-        for text in value:
-            PathTemplate(text)
-        return value
-
-    @property
-    def templates(self) -> tuple[PathTemplate, ...]:
-        """The path templates."""
-        return tuple(PathTemplate(text) for text in self.path)
-
-
-class _Feature(SpecPart):
-    """What all features share.
-
-    Attributes:
-      column: The column it is read from; the feature's own name by default.
-      missing: Cells that mean missing for this feature, beside those of the table.
-      description: A sentence for the data card.
-    """
-
-    column: str | None = None
-    missing: Tokens = []
-    description: str = ""
-
-    def columns(self, name: str) -> tuple[str, ...]:
-        """The columns read, given the feature's name."""
-        return (self.column or name,)
-
-
-class _Vocabulary(_Feature):
-    values: list[str]
-    rename: dict[str, str] = {}
-
-    @field_validator("values")
-    @classmethod
-    def _normal_values(cls, values: list[str]) -> list[str]:
-        return [normal_form(value) for value in values]
-
-    @field_validator("rename")
-    @classmethod
-    def _normal_rename(cls, rename: dict[str, str]) -> dict[str, str]:
-        return {normal_form(old): normal_form(new) for old, new in rename.items()}
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        twice = sorted({value for value in self.values if self.values.count(value) > 1})
-        if twice:
-            raise ValueError(f"`values:` names {', '.join(map(repr, twice))} twice")
-        for target in self.rename.values():
-            if target not in self.values:
-                raise ValueError(
-                    f"`rename:` leads to '{target}', which `values:` does not hold; "
-                    + nearest(target, self.values)
-                )
-        return self
-
-
-class ClassFeature(_Vocabulary):
-    """One class of a closed list, written as `tfds.features.ClassLabel`.
-
-    Attributes:
-      values: The classes, in the order of their integers.
-      rename: Other spellings, {as written in the table: class}.
-      missing_as: The class of a missing cell; without it such a row is rejected.
-    """
-
-    type: Literal["class"]
-    values: list[str] = Field(min_length=1)
-    missing_as: str | None = None
-
-    @field_validator("missing_as")
-    @classmethod
-    def _normal_default(cls, value: str | None) -> str | None:
-        return value if value is None else normal_form(value)
-
-    @model_validator(mode="after")
-    def _known_default(self) -> Self:
-        if self.missing_as is not None and self.missing_as not in self.values:
-            raise ValueError(
-                f"`missing_as: {self.missing_as}` is not one of `values:`; "
-                + nearest(self.missing_as, self.values)
-            )
-        return self
-
-
-class LabelsFeature(_Vocabulary):
-    """Any number of classes of a closed list, in one cell with a separator.
-
-    Written as `tfds.features.Sequence(ClassLabel)`, in the order of `values`. A missing cell is an
-    empty list.
-    """
-
-    type: Literal["labels"]
-    values: list[str] = Field(min_length=1)
-    separator: _Unstripped = "|"
-
-
-class FloatFeature(_Feature):
-    """A number, float32; a missing cell is NaN.
-
-    Attributes:
-      unit: For the data card.
-      min: The least value accepted.
-      max: The largest value accepted.
-      infinite: Whether `inf` is a value (`keep`), a missing one (`missing`), or an error.
-    """
-
-    type: Literal["float"]
-    unit: str = ""
-    min: float | None = None
-    max: float | None = None
-    infinite: Literal["reject", "keep", "missing"] = "reject"
-
-
-class IntFeature(_Feature):
-    """A whole number, int64.
-
-    Attributes:
-      unit: For the data card.
-      min: The least value accepted.
-      max: The largest value accepted.
-      missing_as: The number that stands for a missing cell; without it such a row is rejected.
-    """
-
-    type: Literal["int"]
-    unit: str = ""
-    min: int | None = None
-    max: int | None = None
-    missing_as: int | None = None
-
-
-class TextFeature(_Feature):
-    """Free text, UTF-8; a missing cell is the empty text."""
-
-    type: Literal["text"]
-
-
-class IdFeature(_Feature):
-    """An identifier, kept letter by letter (`007` stays `007`); a row without it is rejected."""
-
-    type: Literal["id"]
-
-
-class BoxesFeature(_Vocabulary):
-    """Boxes in one image, one row a box, in pixels.
-
-    Written as a sequence of `bbox` (`tfds.features.BBoxFeature`, normalised to [0, 1]) and, where
-    `label` is given, `label`. A row whose four cells are missing says that the image has no box.
-
-    Attributes:
-      columns_: The four columns (`columns:` in YAML), in the order that `format` names.
-      format: `xyxy` (xmin, ymin, xmax, ymax) or `xywh` (xmin, ymin, width, height).
-      label: The column of the box's class.
-      values: The classes of boxes.
-      rename: Other spellings of them.
-      degenerate: What happens to a box without width or height: `reject` its row, or `drop` it.
-      outside: What happens to a box that leaves its image: `reject`, `clip` or `drop`.
-    """
-
-    type: Literal["boxes"]
-    columns_: list[str] = Field(alias="columns", min_length=4, max_length=4)
-    format: Literal["xyxy", "xywh"] = "xyxy"
-    label: str | None = None
-    values: list[str] = []
-    degenerate: Literal["reject", "drop"] = "reject"
-    outside: Literal["reject", "clip", "drop"] = "reject"
-
-    @model_validator(mode="after")
-    def _label_and_values(self) -> Self:
-        if self.column is not None:
-            raise ValueError("boxes have `columns:` (four), not `column:`")
-        if (self.label is None) != (not self.values):
-            raise ValueError("give `label:` and `values:` together, or neither")
-        return self
-
-    def columns(self, name: str) -> tuple[str, ...]:
-        """The columns read."""
-        return (*self.columns_, *([self.label] if self.label else []))
-
-
-Feature = Annotated[
-    ClassFeature
-    | LabelsFeature
-    | FloatFeature
-    | IntFeature
-    | TextFeature
-    | IdFeature
-    | BoxesFeature,
-    Field(discriminator="type"),
-]
-
-FEATURE_TYPES: dict[str, type[SpecPart]] = {
-    get_args(part.model_fields["type"].annotation)[0]: part
-    for part in (
-        ClassFeature, LabelsFeature, FloatFeature, IntFeature, TextFeature, IdFeature, BoxesFeature,
-    )
-}  # fmt: skip
-
-
 class Rejects(SpecPart):
     """What happens to rows and files that cannot be used.
 
@@ -402,6 +175,7 @@ class Rejects(SpecPart):
       rows_without_image: `reject`, `report` (listed, not counted against `max_fraction`) or
         `refuse` (the build stops).
       images_without_row: The same for files that no row names.
+      accept: Codes whose rejects are not counted against `max_fraction`.
       classes_without_image: `refuse` or `report` a declared class of a feature to stratify that no
         image has.
       file: Where to list them; beside the spec by default. It is personal data.
@@ -411,4 +185,5 @@ class Rejects(SpecPart):
     rows_without_image: Literal["reject", "report", "refuse"] = "reject"
     images_without_row: Literal["reject", "report", "refuse"] = "report"
     classes_without_image: Literal["refuse", "report"] = "refuse"
+    accept: list[str] = []
     file: str | None = None

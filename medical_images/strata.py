@@ -12,10 +12,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from medical_images.join import feature_column
-from medical_images.spec import ClassFeature, CorpusSpec, LabelsFeature
+from medical_images.spec import CorpusSpec, UncertainFeature
+from medical_images.spec_feature_types import ClassesFeature, is_list
 
 _MAX_JOINT = 400
 MISSING = "missing"
+IGNORED = "ignored"  # what is to be masked of a feature of type uncertain
 IntArray = npt.NDArray[np.int64]
 
 
@@ -107,7 +109,8 @@ class _Balanced:
             block[rows, columns] = 1
             return block
         number = {value: column for column, value in enumerate(self.values)}
-        if isinstance(spec.features[self.name], LabelsFeature):
+        number[""] = number.get(IGNORED, 0)
+        if is_list(spec.features[self.name]):
             lengths = cells.map(len).to_numpy(np.int64)
             block[np.repeat(rows, lengths), [number[label] for c in cells for label in c]] = 1
         else:
@@ -143,8 +146,8 @@ class Strata:
         features = []
         for stratum in spec.stratify:
             feature = spec.features[stratum.feature]
-            if isinstance(feature, ClassFeature | LabelsFeature):
-                features.append(_Balanced(stratum.feature, tuple(feature.values), None))
+            if isinstance(feature, ClassesFeature):
+                features.append(_Balanced(stratum.feature, _states(feature), None))
                 continue
             bins = stratum.bins
             edges = numbers[stratum.feature].edges(bins) if isinstance(bins, int) else bins or ()
@@ -236,6 +239,11 @@ def numbers_of(records: pd.DataFrame, spec: CorpusSpec) -> dict[str, Numbers]:
         for stratum in spec.stratify
         if isinstance(stratum.bins, int)
     }
+
+
+def _states(feature: ClassesFeature) -> tuple[str, ...]:
+    has_ignored = isinstance(feature, UncertainFeature) and feature.has_ignored
+    return (*feature.values, *([IGNORED] if has_ignored else []))
 
 
 def label_of(stratum: tuple[str, str]) -> str:

@@ -17,6 +17,7 @@ import pandas as pd
 from etils import epath
 
 from medical_images.errors import Problem, SpecError, TableError, nearest, some_lines
+from medical_images.explode import explode_rows
 from medical_images.rejects import Outcome, RejectLog
 from medical_images.remote import storage_errors
 from medical_images.spec import CorpusSpec
@@ -34,7 +35,8 @@ class Rows:
     """The rows of a corpus, all tables joined.
 
     Attributes:
-      frame: One line a row: the columns asked for, as text ("" is missing), and `TABLE`, `LINE`.
+      frame: One line a row: the columns asked for, as text ("" is missing), and `TABLE`, `LINE`;
+        its index tells rows apart.
       log: Rows that found no partner in another table.
       num_rows: The number of rows before any was rejected.
     """
@@ -79,7 +81,7 @@ def read_rows(spec: CorpusSpec, *, root: str, source: YamlSource) -> Rows:
         if len(repeated):
             raise TableError(repeated_problems(repeated, table.join), headline=UNJOINED)
         rows = join_table(rows, right, table.join)
-    return rows
+    return explode_table(rows, spec)
 
 
 def read_lists(spec: CorpusSpec, *, root: str, source: YamlSource) -> dict[str, list[str]]:
@@ -161,16 +163,16 @@ def absent_columns(
       headers: The columns of each table.
       source: Places in the spec.
     """
-    known = {name for header in headers for name in header} | set(spec.derive)
-    shown = {name for h in headers if not _looks_like_data(h) for name in h} | set(spec.derive)
+    known = {name for header in headers for name in header} | spec.made_columns
+    shown = {name for h in headers if not _looks_like_data(h) for name in h} | spec.made_columns
     problems = []
     for place, column in dict.fromkeys(spec.columns_used()):
         if column not in known:
             what = f"no table has a column '{column}'; {nearest(column, shown)}"
             problems.append(Problem(where=source.where(place), what=what, remedy=_hint(headers)))
-    for name in sorted(set(spec.derive).intersection(*[{n for h in headers for n in h}])):
-        where = source.where(("derive", name))
-        problems.append(Problem(where=where, what="a table has a column of this name already"))
+    for name in sorted(spec.made_columns.intersection(*[{n for h in headers for n in h}])):
+        where = source.where(("derive", name) if name in spec.derive else ("explode",))
+        problems.append(Problem(where=where, what=f"a table has a column '{name}' already"))
     so_far: set[str] = set(headers[0]) if headers else set()
     for number, (table, header) in enumerate(zip(spec.tables, headers, strict=True)):
         for left, right in (table.join.keys if table.join else {}).items():
@@ -272,6 +274,34 @@ def join_table(rows: Rows, right: pd.DataFrame, join: Join) -> Rows:
     text = [name for name in joined.columns if name != LINE]
     joined[text] = joined[text].fillna("").astype("str")
     return Rows(joined.astype({LINE: "int64"}), log, num_rows)
+
+
+def explode_table(rows: Rows, spec: CorpusSpec) -> Rows:
+    """Makes several rows of each, as `explode:` says; any part of the rows may be given alone.
+
+    Args:
+      rows: The joined tables.
+      spec: `explode`, and which columns are used.
+
+    Returns:
+      The rows, each of which counts, and the log with those that are left out.
+    """
+    if spec.explode is None:
+        return rows
+    used = [(place, column) for place, column in spec.columns_used() if place[0] != "explode"]
+    telling = {column for place, column in used if place[0] == "images"}
+    for name, rule in reversed(spec.derive.items()):
+        telling |= {rule.source} if name in telling else set()
+    kept = {column for _, column in used}
+    made, left_out = explode_rows(rows.frame, spec.explode, image_columns=telling, kept=kept)
+    log = rows.log.adding(
+        outcome="excluded",
+        code="part_without_image",
+        kind="row",
+        entries=left_out[[TABLE, LINE]].rename(columns={TABLE: "table", LINE: "line"}),
+    )
+    num_more = len(made) + len(left_out) - len(rows.frame)
+    return Rows(made, log, rows.num_rows + num_more)
 
 
 def key_of(frame: pd.DataFrame, columns: Iterable[str]) -> pd.Series[str]:

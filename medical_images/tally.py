@@ -15,6 +15,7 @@ from medical_images.grouping import own_groups
 from medical_images.join import feature_column
 from medical_images.scheme import Scheme
 from medical_images.spec import CorpusSpec
+from medical_images.spec_feature_types import is_list
 from medical_images.strata import IntArray
 
 ClassCounts = dict[str, dict[str, int]]
@@ -133,7 +134,10 @@ def count_classes(records: pd.DataFrame, spec: CorpusSpec) -> ClassCounts:
     """
     result = {}
     for name, classes in spec.classes.items():
-        counts = records[feature_column(name)].explode().value_counts()
+        cells = records[feature_column(name)]
+        if is_list(spec.features[name]):  # where votes were kept, a class may stand several times
+            cells = cells.map(set).map(list).explode()
+        counts = cells.value_counts()
         result[name] = {value: int(counts.get(value, 0)) for value in classes}
     return result
 

@@ -5,6 +5,9 @@ for anything inside one folder or file name, `**/` for any folders, and a final 
 extension in any case. A row and a file belong together when their keys are equal: the key is the
 path with the text matched by wildcards replaced by the wildcards themselves. A file whose wildcards
 can be read in several ways has several keys.
+
+A zip, HDF5, NIfTI or DICOM file on the way to the image, such as in `images.zip/{image_id}.png`, is
+told by its extension, which is written out; it stands as a folder (see `medical_images.members`).
 """
 
 from __future__ import annotations
@@ -21,12 +24,15 @@ IMAGE_EXTENSIONS = (
     ".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".dicom",
 )  # fmt: skip
 
+CONTAINER_EXTENSIONS = (".zip", ".h5", ".hdf5", ".nii.gz", ".nii", ".dcm", ".dicom")
+
 _TOKEN = re.compile(
     r"\{(?P<column>[^{}\[\]]+)(?:\[(?P<start>-?\d*):(?P<stop>-?\d*)\])?\}"
     r"|(?P<folders>\*\*/)|(?P<extension>\.\*$)|(?P<any>\*)"
 )
 
 _SLASH = re.compile("/")
+_BETWEEN = re.compile(r"(?<=[^/])/(?![^{]*\})")  # a slash that is not in a column's name
 _STARS = re.compile(r"^\*\*$|\.\*$")
 _EXTENSION = re.compile(rf"\.(?i:{'|'.join(extension[1:] for extension in IMAGE_EXTENSIONS)})")
 
@@ -110,8 +116,26 @@ class PathTemplate:
     @functools.cached_property
     def folder(self) -> str:
         """The folder that holds all files the template can name; empty for the root."""
+        if self.containers:
+            return self.containers[0].folder
         first = self.parts[0].text if self.parts and isinstance(self.parts[0], _Literal) else ""
         return first.rpartition("/")[0]
+
+    @functools.cached_property
+    def folders(self) -> tuple[PathTemplate, ...]:
+        """The templates of the folders on the way to the files, outermost first.
+
+        Example:
+          >>> [folder.text for folder in PathTemplate('a/part_*.zip/**/{id}.png').folders]
+          ['a', 'a/part_*.zip', 'a/part_*.zip/**/*']
+        """
+        heads = (self.text[: slash.start()] for slash in _BETWEEN.finditer(self.text))
+        return tuple(PathTemplate(f"{h}/*" if h.endswith("**") else h) for h in heads)
+
+    @functools.cached_property
+    def containers(self) -> tuple[PathTemplate, ...]:
+        """The templates of those of them that are files, told by their extensions."""
+        return tuple(f for f in self.folders if f.text.lower().endswith(CONTAINER_EXTENSIONS))
 
     def row_keys(self, rows: pd.DataFrame) -> pd.Series[str]:
         """Returns the key of each row; empty where a column it needs is missing.

@@ -6,24 +6,39 @@ Pure: columns of text in, columns of values and masks of problems out.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import datetime
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from medical_images.spec_parts import (
+from medical_images.spec_feature_types import Feature
+from medical_images.spec_features import (
+    NEGATIVE,
+    POSITIVE,
+    UNCERTAIN,
     BoxesFeature,
     ClassFeature,
-    Feature,
+    DateFeature,
     FloatFeature,
     IdFeature,
     IntFeature,
     LabelsFeature,
     TextFeature,
+    UncertainFeature,
 )
+from medical_images.spec_masks import MaskFeature
 
 _WHOLE = r"[+-]?\d{1,18}(?:\.0*)?"
+_AGE = re.compile(r"(?P<number>\d{1,3}(?:\.\d*)?|\d{1,3}(?P<unit>[YMWD]))(?P<plus>\+?)")
+_PER_YEAR = {"M": 12.0, "W": 365.25 / 7, "D": 365.25}
+_QUOTED = r"""'(?:[^'\\]|\\['"\\])*'|"(?:[^"\\]|\\['"\\])*\""""
+_ITEM = rf"(?:{_QUOTED})\s*+"
+_LIST = re.compile(rf"\[\s*+(?:{_ITEM}(?:,\s*+{_ITEM})*+(?:,\s*+)?)?\]")  # never goes back
+_NO_GAP = re.compile("%[A-Za-z]%")  # of a date's format, where digits of two numbers touch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +61,10 @@ class Parsed:
     """The values of one feature.
 
     Attributes:
-      values: One for each row: class name (str), labels (tuple of str), float64, int64, text, or a
-        box (tuple xmin, ymin, xmax, ymax in pixels and label, or None). Where a fault is, anything.
+      values: One for each row: class name (str; "" is to be masked), labels (tuple of str),
+        float64, int64, text (of a date, ISO 8601), a box (tuple xmin, ymin, xmax, ymax in pixels
+        and label, or None), or the path or the runs of a mask (str, "" for none). Where a fault is,
+        anything.
       faults: What could not be parsed.
     """
 
@@ -72,13 +89,15 @@ def parse_feature(name: str, feature: Feature, rows: pd.DataFrame) -> Parsed:
     """
     if isinstance(feature, BoxesFeature):
         return _parse_boxes(feature, rows)
+    if isinstance(feature, MaskFeature):
+        return _parse_mask(feature, rows)
+    if isinstance(feature, ClassFeature | LabelsFeature) and feature.columns_ is not None:
+        return _parse_marks(feature, feature.columns_, rows)
     column = feature.columns(name)[0]
     cells = _with_missing(rows[column], feature)
     parsed = _PARSERS[type(feature)](cells, feature)
-    faults = tuple(
-        Fault(code, column, mask) for code, mask in parsed[1].items() if bool(mask.any())
-    )
-    return Parsed(parsed[0], faults)
+    faults = [Fault(code, column, mask) for code, mask in parsed[1].items()]
+    return Parsed(parsed[0], _present(faults))
 
 
 def _with_missing(cells: pd.Series[str], feature: Feature) -> pd.Series[str]:
@@ -99,9 +118,13 @@ def _parse_class(cells: pd.Series[str], feature: ClassFeature) -> _Result:
 
 def _parse_labels(cells: pd.Series[str], feature: LabelsFeature) -> _Result:
     order = {value: number for number, value in enumerate(feature.values)}
+    separator = re.compile("|".join(map(re.escape, feature.separator)))
     known: dict[str, tuple[str, ...]] = {}
     for cell in cells.unique():
-        names = {name.strip() for name in cell.split(feature.separator)} - {""}
+        parts = _listed(cell) if feature.format == "list" else separator.split(cell)
+        if parts is None:
+            continue
+        names = {name.strip() for name in parts} - {""}
         names = {feature.rename.get(name, name) for name in names}
         if names <= order.keys():
             known[cell] = tuple(sorted(names, key=order.__getitem__))
@@ -110,9 +133,68 @@ def _parse_labels(cells: pd.Series[str], feature: LabelsFeature) -> _Result:
     return values, {"label_unknown": unknown}
 
 
+def _listed(cell: str) -> list[str] | None:
+    """Reads a list of quoted texts in brackets; None is returned where it is none.
+
+    Example:
+      >>> _listed("['mass', 'air' ]"), _listed("['mass'")
+      (['mass', 'air'], None)
+    """
+    if cell == "":
+        return []
+    if not _LIST.fullmatch(cell):
+        return None
+    return [re.sub(r"\\(.)", r"\1", quoted[1:-1]) for quoted in re.findall(_QUOTED, cell)]
+
+
+def _parse_marks(
+    feature: ClassFeature | LabelsFeature, columns: Mapping[str, str], rows: pd.DataFrame
+) -> Parsed:
+    """Tells of each row which columns have a positive mark."""
+    number = {value: place for place, value in enumerate(feature.values)}
+    has = np.zeros((len(rows), len(number)), dtype=bool)
+    faults = []
+    for column, value in columns.items():
+        cells = _with_missing(rows[column], feature)
+        positive = cells.isin(feature.positive)
+        unknown = ~(positive | cells.isin(feature.negative))
+        faults.append(Fault("label_missing", column, unknown & (cells == "")))
+        faults.append(Fault("label_unknown", column, unknown & (cells != "")))
+        has[:, number[value]] |= positive.to_numpy(dtype=bool)
+    if isinstance(feature, LabelsFeature):
+        found = [tuple(feature.values[place] for place in np.flatnonzero(row)) for row in has]
+        values = pd.Series(found, index=rows.index, dtype="object")
+        return Parsed(values, _present(faults))
+    none = pd.Series(~has.any(axis=1), index=rows.index)
+    several = pd.Series(has.sum(axis=1) > 1, index=rows.index)
+    named = np.array(feature.values, dtype=object)[has.argmax(axis=1)]
+    values = pd.Series(named, index=rows.index, dtype="str").mask(none, feature.missing_as or "")
+    for fault in faults:
+        none &= ~fault.mask
+    everywhere = ", ".join(columns)
+    faults.append(Fault("label_missing", everywhere, none & (feature.missing_as is None)))
+    faults.append(Fault("label_conflict", everywhere, several))
+    return Parsed(values, _present(faults))
+
+
+def _parse_uncertain(cells: pd.Series[str], feature: UncertainFeature) -> _Result:
+    states = dict.fromkeys(feature.positive, POSITIVE) | dict.fromkeys(feature.negative, NEGATIVE)
+    uncertain = {"ones": POSITIVE, "zeros": NEGATIVE, "ignore": "", "class": UNCERTAIN}
+    states |= dict.fromkeys(feature.uncertain, uncertain[feature.policy])
+    states[""] = NEGATIVE if feature.blank == "zeros" else ""
+    unknown = ~cells.isin(list(states))
+    values = pd.Series([states.get(cell, "") for cell in cells], index=cells.index, dtype="str")
+    missing = (cells == "") & (feature.blank == "reject")
+    return values, {"label_missing": missing, "label_unknown": unknown}
+
+
 def _parse_float(cells: pd.Series[str], feature: FloatFeature) -> _Result:
     missing = cells == ""
-    values = pd.to_numeric(cells.mask(missing), errors="coerce").astype("float64")
+    if feature.format == "age":
+        years = {cell: _years(cell, feature) for cell in cells.unique()}
+        values = cells.map(years).astype("float64")
+    else:
+        values = pd.to_numeric(cells.mask(missing), errors="coerce").astype("float64")
     values = values + 0.0  # one zero: -0.0 would be another value with the same meaning
     invalid = values.isna() & ~missing
     with np.errstate(over="ignore"):  # what float32 cannot hold is infinite too
@@ -128,8 +210,27 @@ def _parse_float(cells: pd.Series[str], feature: FloatFeature) -> _Result:
     }
 
 
+def _years(cell: str, feature: FloatFeature | IntFeature) -> float:
+    """Reads an age; NaN where the cell is none.
+
+    Example:
+      >>> feature = FloatFeature(type='float', format='age')
+      >>> [_years(cell, feature) for cell in ('060Y', '018M', '45.0', '90+')]
+      [60.0, 1.5, 45.0, nan]
+    """
+    found = _AGE.fullmatch(cell)
+    if found is None or (found["plus"] and feature.plus == "reject"):
+        return math.nan
+    years = float(found["number"].rstrip("YMWD")) / _PER_YEAR.get(found["unit"], 1.0)
+    is_part = isinstance(feature, IntFeature) and found["unit"] in _PER_YEAR
+    return float(math.floor(years)) if is_part else years
+
+
 def _parse_int(cells: pd.Series[str], feature: IntFeature) -> _Result:
     missing = cells == ""
+    if feature.format == "age":
+        years = {cell: str(_years(cell, feature)) for cell in cells.unique()}
+        cells = cells.map(years).astype("str")
     invalid = ~cells.str.fullmatch(_WHOLE) & ~missing
     default = feature.missing_as or 0
     digits = cells.mask(missing | invalid, str(default)).str.replace(r"\.0*$", "", regex=True)
@@ -146,6 +247,28 @@ def _parse_text(cells: pd.Series[str], _: Feature) -> _Result:
     return cells, {}
 
 
+def _parse_date(cells: pd.Series[str], feature: DateFeature) -> _Result:
+    days = {cell: _iso_day(cell, feature.format) for cell in cells.unique()}
+    values = pd.Series([days[cell] for cell in cells], index=cells.index, dtype="str")
+    return values, {"value_invalid": (values == "") & (cells != "")}
+
+
+def _iso_day(cell: str, pattern: str) -> str:
+    """Reads a day; "" where the cell is none.
+
+    Example:
+      >>> _iso_day('3/7/2019', '%d/%m/%Y'), _iso_day('2019731', '%Y%m%d')
+      ('2019-07-03', '')
+    """
+    try:
+        found = datetime.datetime.strptime(cell, pattern)
+    except ValueError:
+        return ""
+    # Where nothing stands between numbers, only all of their digits tell them apart.
+    is_sure = not _NO_GAP.search(pattern) or found.strftime(pattern) == cell
+    return found.date().isoformat() if is_sure else ""
+
+
 def _parse_id(cells: pd.Series[str], _: IdFeature) -> _Result:
     return cells, {"id_missing": cells == ""}
 
@@ -153,11 +276,33 @@ def _parse_id(cells: pd.Series[str], _: IdFeature) -> _Result:
 _PARSERS: Mapping[type, Callable[[Any, Any], _Result]] = {
     ClassFeature: _parse_class,
     LabelsFeature: _parse_labels,
+    UncertainFeature: _parse_uncertain,
     FloatFeature: _parse_float,
     IntFeature: _parse_int,
     IdFeature: _parse_id,
     TextFeature: _parse_text,
+    DateFeature: _parse_date,
 }
+
+
+def _parse_mask(feature: MaskFeature, rows: pd.DataFrame) -> Parsed:
+    """Fills in the path of each mask, or takes its runs as they are."""
+    if feature.runs is not None:
+        cells = _with_missing(rows[feature.runs.column], feature)
+        return Parsed(cells.mask(cells.isin(feature.runs.none), ""))
+    assert feature.template is not None  # the spec is checked
+    paths = feature.template.row_keys(rows)
+    fault = Fault("path_escape", feature.template.columns[0], leaves_root(paths))
+    return Parsed(paths, _present([fault]))
+
+
+def leaves_root(paths: pd.Series[str]) -> pd.Series[bool]:
+    """Returns which paths begin at the root of the disk, or lead out of that of the corpus."""
+    return paths.str.startswith("/") | paths.str.contains(r"(?:^|/)\.\.(?:/|$)")
+
+
+def _present(faults: Sequence[Fault]) -> tuple[Fault, ...]:
+    return tuple(fault for fault in faults if bool(fault.mask.any()))
 
 
 def _outside(values: pd.Series[Any], least: float | None, largest: float | None) -> pd.Series[bool]:
@@ -194,4 +339,4 @@ def _parse_boxes(feature: BoxesFeature, rows: pd.DataFrame) -> Parsed:
         None if empty else box for empty, *box in zip(none, x1, y1, x2, y2, labels, strict=True)
     ]
     values = pd.Series([box and tuple(box) for box in boxes], index=rows.index, dtype="object")
-    return Parsed(values, tuple(fault for fault in faults if bool(fault.mask.any())))
+    return Parsed(values, _present(faults))

@@ -51,7 +51,7 @@ def files_of(
     paths = [path for path in paths if any(t.file_keys(path) for t in spec.images.templates)]
     frame = pd.DataFrame({"path": pd.Series(paths, dtype="object")})
     frame["num_bytes"] = range(1, len(paths) + 1)
-    frame["escapes"] = [path in escaping for path in paths]
+    frame["fault"] = ["path_escape" if path in escaping else "" for path in paths]
     for number, template in enumerate(spec.images.templates):
         keys = [tuple(sorted(template.file_keys(path))) for path in paths]
         frame[f"key_{number}"] = pd.Series(keys, index=frame.index, dtype="object")

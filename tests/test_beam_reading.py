@@ -21,19 +21,20 @@ from medical_images.beam_reading import ReadCorpus, read_corpus
 from medical_images.beam_workers import Workers
 from medical_images.copies import apply_copies, find_copies
 from medical_images.errors import BuildError, CorpusError
+from medical_images.header_facts import facts_of_files, read_pixel_sizes
 from medical_images.join import Joined, join_images
 from medical_images.spec import LoadedSpec, load_spec
+from medical_images.spec_images import Images
 
 
 def in_memory(loaded: LoadedSpec, exclude: set[str]) -> Joined:
     spec, root = loaded.spec, loaded.root
     rows = tables.read_rows(spec, root=root, source=loaded.source) if spec.tables else None
     lists = tables.read_lists(spec, root=root, source=loaded.source)
-    files = images.list_images(
-        root, spec.images.templates, exclude=exclude, pixel_sizes=spec.boxes is not None
-    )
+    files = images.list_images(root, spec.images, exclude=exclude)
+    files = files.assign(**facts_of_files(root, files, spec))
     joined = join_images(rows, files, spec, lists)
-    return apply_copies(joined, find_copies(root, joined.records), spec)
+    return apply_copies(joined, find_copies(root, joined.records, spec.images), spec)
 
 
 # Buckets and bytes of a range; with one worker, as Beam's local runner loses elements with more.
@@ -202,8 +203,86 @@ features:
 group: patient
 splits: {files: {test: test.txt}, on: %s, train: 1}
 """
+# A row is both eyes, and each of them all files of a study; of two tables.
+EYES = """\
+name: mine
+tables:
+  - {path: a.csv}
+  - {path: b.csv, join: {on: patient, cardinality: one_to_many}}
+explode:
+  column: eye
+  into: {left: {study: Left, edema: LeftEdema}, right: {study: Right, edema: RightEdema}}
+derive:
+  stem: {from: study, pattern: '^[a-z0-9]+'}
+  folder: {from: images.path, pattern: '^(\\w+)/'}
+images: {path: ["{stem}/*.png", "more/{stem}*.png"], per_row: many}
+features:
+  eye: {type: class, values: [left, right]}
+  edema: {type: uncertain, policy: ignore}
+  dx: {type: class, columns: {NV: nv, MEL: mel}}
+  age: {type: int, format: age, plus: keep}
+  seen: {type: date, format: "%Y%m%d"}
+  folder: {type: text}
+group: patient
+stratify: [edema, dx]
+rejects: {rows_without_image: report}
+"""
+EYE_PATIENTS = "patient,age,NV,MEL\n" + "".join(
+    f"p{n},{age},{nv},{mel}\n"
+    for n, (age, nv, mel) in enumerate(
+        [("060Y", 1, 0), ("018M", 0, 1), ("90+", 1, 0), ("x", 0, 1), ("7", 1, 1), ("7", "", 0)]
+    )
+)
+EYE_VISITS = """\
+patient,Left,LeftEdema,Right,RightEdema,seen
+p0,a-1,1.0,b-1,,20190730
+p0,c-1,-1,,0,
+p1,d-1,0,d-1,0,20190731
+p1,,,,,20190731
+p2,e-1,2,f-1,-1.0,20190801
+p2,.,1,g-1,1,2019081
+p3,h-1,1,a-2,1,
+p4,i-1,1,j-1,1,
+p5,k-1,1,,1,
+p9,a-3,1,b-3,1,
+"""
+# Several rows are an image: boxes, and votes of those who read it.
+READERS = """\
+name: mine
+tables: [{path: data.csv}]
+derive: {kind: {from: name, pattern: '^[a-z]', optional: true}}
+images: {path: "img/{id}.png"}
+features:
+  cells: {type: boxes, columns: [x1, y1, x2, y2], label: kind, values: [m, a], degenerate: drop}
+  any: {type: labels, column: name, values: [mass, air], across_rows: union}
+  most: {type: labels, column: name, values: [mass, air], across_rows: majority%s}
+  state: {type: uncertain, policy: class, across_rows: %s}
+  scores: {type: float, across_rows: all%s}
+  lung: {type: mask, runs: {column: runs, none: ["-1"]}}
+  whole: {type: mask, path: "masks/{patient}.png"}
+group: patient
+"""
+READ = "id,patient,who,name,state,scores,runs,x1,y1,x2,y2\n" + "".join(
+    f"{n % 9},{'../p' if n % 9 == 8 else 'p' + str(n % 9 // 2)},{'abc'[n // 9 % 3]},"
+    f"{['mass', {7: 'cyst', 5: ''}.get(n % 9, 'air'), 'mass'][n // 9 % 3]},"
+    f"{[1, 1, 0, -1, ''][n // 9 % (5 if n % 9 == 4 else 3)]},"
+    f"{['', 1, 2.5, 'x'][n // 9 % (4 if n % 9 == 6 else 3)]},"
+    f"{['-1', '1 2', '', '9 9 1 1'][n % 4]},1,1,{[4, 4, 1][n % 3]},{n % 2 + 3}\n"
+    for n in [*range(36), *range(7), 3, 3]
+)
 # Each case: the spec, and the files.
 CORPORA = {
+    "rows of both eyes and of several files": (
+        EYES, {"a.csv": EYE_PATIENTS, "b.csv": EYE_VISITS,
+               **{f"{study}/{n}.png": n for n, study in enumerate("abcdefghik")},
+               **{f"{study}/{n}x.png": n for n, study in enumerate("abdz")},
+               "more/a.png": 9, "more/b1.png": 3, "more/z.png": 4}),
+    "rows of several readers": (
+        READERS % ("", "majority", ""), {
+            "data.csv": READ, **{f"img/{n}.png": n for n in range(10)}}),
+    "rows of several readers who are named": (
+        READERS % (", reader: who", "all, reader: who", ", reader: who"), {
+            "data.csv": READ, **{f"img/{n}.png": n for n in range(10)}}),
     "boxes that are dropped": (
         BOXES % "drop", {"data.csv": BOX_ROWS, "test.txt": "1\n9", "img/7-.png": 7,
                          **{f"img/{n}.png": n for n in (1, 2, 3, 4, 5, 6, 7)}}),
@@ -332,9 +411,9 @@ def test_columns_that_the_spec_does_not_name_do_not_leave_the_worker_that_reads(
 def test_images_of_one_size_are_compared_in_many_parts(tmp_path, monkeypatch):
     compared = []
 
-    def compare(root, records, samples, *, show_progress):
+    def compare(root, records, *others, show_progress):
         compared.append(len(records))
-        return compare_samples(root, records, samples, show_progress=show_progress)
+        return compare_samples(root, records, *others, show_progress=show_progress)
 
     compare_samples = beam_join.compare_samples
     monkeypatch.setattr(beam_join, "compare_samples", compare)
@@ -392,10 +471,12 @@ def test_sizes_in_pixels_that_cannot_be_read_now_are_no_rejects(tmp_path, monkey
     files = {"patient.png": 1, "cut.png": b"\x89PNG\r\n\x1a\n", "other.png": b"no image"}
     write(tmp_path, FINE, files)
     paths = [*files, "gone.png"]
-    assert images.read_pixel_sizes(str(tmp_path), paths).tolist() == [[10, 10], *[[0, 0]] * 3]
-    monkeypatch.setattr("builtins.open", failing(open, errno.EIO))
+    declared = Images(path="*")
+    sizes = read_pixel_sizes(str(tmp_path), paths, declared)
+    assert sizes.tolist() == [[10, 10], *[[0, 0]] * 3]
+    monkeypatch.setattr("os.open", failing(os.open, errno.EIO))
     with pytest.raises(BuildError) as found:
-        images.read_pixel_sizes(str(tmp_path), paths)
+        read_pixel_sizes(str(tmp_path), paths, declared)
     assert str(found.value) == (
         "1 image file cannot be read now, so that sizes in pixels are not known"
         " (OSError: Input/output error)"

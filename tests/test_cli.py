@@ -238,8 +238,9 @@ def test_an_image_found_unusable_while_writing_is_told_without_a_traceback(corpu
          "--data-dir", tmp_path / "data"],
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
-    assert result.returncode == 1
-    assert "metadata.csv line 5: its image file is not JPEG or PNG" in result.stderr
+    assert result.returncode == 2
+    assert "not_an_image" in result.stderr
+    assert "line 5" in result.stderr
     assert "Traceback" not in result.stderr
 
 

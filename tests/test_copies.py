@@ -26,18 +26,21 @@ from medical_images.errors import BuildError
 from medical_images.join import Joined
 from medical_images.rejects import RejectLog
 from medical_images.spec import CorpusSpec
+from medical_images.spec_images import Images
 
 # Small files are read whole, larger ones have samples taken first.
+MAGIC = b"\xff\xd8\xff"
 NUM_BYTES = st.sampled_from([0, 1, 2, 4096, 65536, 65537, 80000])
+ANY = Images(path="**/*.png")
 CHANGED = st.sampled_from([None, 0.0, 0.1, 0.3, 0.5, 0.9, 1.0])
 
 
 def contents(num_bytes: int, changed: float | None) -> bytes:
-    """Zeros, with one byte changed at that fraction of them."""
+    """A file that begins like JPEG; then zeros, with one byte changed at that fraction of them."""
     data = bytearray(num_bytes)
     if changed is not None and num_bytes:
         data[round(changed * (num_bytes - 1))] = 1
-    return bytes(data)
+    return (MAGIC + bytes(data))[:num_bytes]
 
 
 def write(folder: pathlib.Path, files: list[bytes]) -> pd.DataFrame:
@@ -52,10 +55,14 @@ def write(folder: pathlib.Path, files: list[bytes]) -> pd.DataFrame:
 @given(st.lists(st.builds(contents, NUM_BYTES, CHANGED), max_size=12))
 def test_copies_are_the_files_of_equal_bytes(files):
     with tempfile.TemporaryDirectory() as folder:
-        found = find_copies(folder, write(pathlib.Path(folder), files)).tolist()
+        found = find_copies(folder, write(pathlib.Path(folder), files), ANY).tolist()
     hashes = [hashlib.sha256(data).digest() for data in files]
     counts = collections.Counter(hashes)
-    assert [digest != "" for digest in found] == [counts[hashed] > 1 for hashed in hashes]
+    is_image = [data.startswith(MAGIC) for data in files]  # other files are told as what they are
+    expected = [
+        of > 1 and image for of, image in zip(map(counts.get, hashes), is_image, strict=True)
+    ]
+    assert [digest != "" for digest in found] == expected
     pairs = {(digest, hashed) for digest, hashed in zip(found, hashes, strict=True) if digest}
     assert (
         len({digest for digest, _ in pairs}) == len({hashed for _, hashed in pairs}) == len(pairs)
@@ -63,17 +70,20 @@ def test_copies_are_the_files_of_equal_bytes(files):
 
 
 def test_copies_are_found_in_any_folder_local_or_remote(tmp_path, monkeypatch):
-    records = write(tmp_path, [b"a" * 9, b"b" * 9, b"a" * 9, b"c" * 99999, b"c" * 99999])
+    records = write(
+        tmp_path,
+        [MAGIC + data for data in (b"a" * 9, b"b" * 9, b"a" * 9, b"c" * 99999, b"c" * 99999)],
+    )
     (tmp_path / "x").mkdir()
     (tmp_path / "002.png").rename(tmp_path / "x" / "002.png")
     records.loc[2, "path"] = "x/002.png"
-    found = find_copies(str(tmp_path), records)
+    found = find_copies(str(tmp_path), records, ANY)
     assert found[0] == found[2] != found[3] == found[4] != found[1] == ""
     remote = "gs://bucket"
     monkeypatch.setattr(
         epath, "Path", lambda path: pathlib.Path(path.replace(remote, str(tmp_path)))
     )
-    pd.testing.assert_series_equal(find_copies(remote, records), found)
+    pd.testing.assert_series_equal(find_copies(remote, records, ANY), found)
 
 
 def test_files_that_cannot_be_read_are_not_taken_for_different_ones(tmp_path, monkeypatch):
@@ -87,15 +97,15 @@ def test_files_that_cannot_be_read_are_not_taken_for_different_ones(tmp_path, mo
     records = write(tmp_path, [b"a" * 99999, b"a" * 99999, b"b" * 99999, b"c"])
     words = "it is not known what is a copy (OSError: Input/output error)"
     with pytest.raises(BuildError) as error:
-        find_copies(str(tmp_path), records)
+        find_copies(str(tmp_path), records, ANY)
     assert str(error.value) == f"2 image files cannot be read now, so that {words}"
 
 
 def test_a_file_that_is_gone_is_left_to_the_writing(tmp_path):
-    records = write(tmp_path, [b"same", b"same", b"same", b"other sizes are not opened"])
+    records = write(tmp_path, [MAGIC + b"same"] * 3 + [b"other sizes are not opened"])
     (tmp_path / "000.png").unlink()
     (tmp_path / "003.png").unlink()
-    found = find_copies(str(tmp_path), records)
+    found = find_copies(str(tmp_path), records, ANY)
     assert (found != "").tolist() == [False, True, True, False]
 
 

@@ -5,6 +5,7 @@ sent is then run by a local runner in a process of its own, which has imported n
 this package only as it is installed.
 """
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineResult, PipelineRunner, PipelineState
 from conftest import build, shard_bytes
+from planted import KEY, tokens_in
 
 pytest.importorskip(
     "apache_beam.runners.dataflow.internal.apiclient", reason="needs the extra `dataflow`"
@@ -73,21 +75,32 @@ class Done(PipelineResult):
 
 
 @pytest.fixture(scope="module")
-def dataflow_build(phantom_corpus, tmp_path_factory):
+def hidden_corpus(phantom_corpus):
+    """The phantom with patients hidden, by a key that workers find in their environment."""
+    spec = phantom_corpus.with_name("hidden.yaml")
+    hidden = "privacy: {pseudonymize: [patient_id, image_id]}\n"
+    spec.write_text(phantom_corpus.read_text(encoding="utf-8") + hidden, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(os.environb, b"MEDICAL_IMAGES_KEY", KEY)
+        yield spec
+
+
+@pytest.fixture(scope="module")
+def dataflow_build(hidden_corpus, tmp_path_factory):
     folder = tmp_path_factory.mktemp("dataflow")
     runner = Dataflow(folder)
-    builder = build(phantom_corpus, folder / "data", beam_runner=runner, num_shards=3)
+    builder = build(hidden_corpus, folder / "data", beam_runner=runner, num_shards=3)
     return runner, builder
 
 
 def test_what_dataflow_is_sent_gives_the_same_bytes_in_clean_workers(
-    dataflow_build, phantom_corpus, tmp_path
+    dataflow_build, hidden_corpus, tmp_path
 ):
     _, builder = dataflow_build
-    assert shard_bytes(builder) == shard_bytes(build(phantom_corpus, tmp_path, num_shards=3))
+    assert shard_bytes(builder) == shard_bytes(build(hidden_corpus, tmp_path, num_shards=3))
 
 
-def test_what_dataflow_is_sent_holds_no_builder_and_no_cell(dataflow_build, phantom_corpus):
+def test_what_dataflow_is_sent_holds_no_builder_no_cell_and_no_key(dataflow_build, phantom_corpus):
     runner, _ = dataflow_build
     cells = {
         cell
@@ -98,4 +111,5 @@ def test_what_dataflow_is_sent_holds_no_builder_and_no_cell(dataflow_build, phan
     for sent in runner.sent:
         assert b"dataset_builder" not in sent
         assert b"DatasetInfo" not in sent
+        assert not tokens_in(sent)
         assert not [cell for cell in cells if len(cell) > 4 and cell.encode() in sent]

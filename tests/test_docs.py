@@ -14,7 +14,7 @@ import yaml
 from conftest import REPOSITORY, SPECS, build
 
 import medical_images as mi
-from medical_images import rejects, spec, spec_parts
+from medical_images import rejects, spec, spec_features, spec_images, spec_parts, spec_privacy
 
 MODULES = sorted(
     module.name for module in pkgutil.walk_packages(mi.__path__, prefix="medical_images.")
@@ -41,7 +41,17 @@ def test_every_code_of_rejects_is_documented_as_it_is_worded():
 
 def test_every_key_of_the_spec_is_documented():
     text = (REPOSITORY / "docs" / "spec.md").read_text(encoding="utf-8")
-    parts = [p for p in (vars(spec) | vars(spec_parts)).values() if isinstance(p, type)]
+    parts = [
+        p
+        for p in (
+            vars(spec)
+            | vars(spec_parts)
+            | vars(spec_features)
+            | vars(spec_images)
+            | vars(spec_privacy)
+        ).values()
+        if isinstance(p, type)
+    ]
     for part in parts:
         if issubclass(part, pydantic.BaseModel) and part is not spec.LoadedSpec:
             for name, field in part.model_fields.items():

@@ -1,21 +1,27 @@
 """Corpora and datasets in an object store: a real S3 server on this machine."""
 
+import io
 import pathlib
 import re
+import zipfile
 
+import h5py
 import loky
+import nibabel
+import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from click.testing import CliRunner
 from conftest import build, run_python, shard_bytes
 from etils import epath
 from etils.epath import backend, gpath
+from PIL import Image
 
 import medical_images as mi
 from medical_images import remote
 from medical_images.cli import cli
 from medical_images.corpus import plan_corpus
-from medical_images.image_bytes import ImageOfRow, read_image
+from medical_images.image_bytes import ImageOfRow, read_source
 from medical_images.spec import load_spec
 
 
@@ -179,7 +185,7 @@ def test_an_older_dataset_stays_if_the_new_one_fails(corpus, expected, local, st
     path.write_bytes(b"BM" + path.read_bytes()[2:])
     mode = tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS
     for workers in (1, 2):
-        with pytest.raises(mi.BuildError, match=r"line \d+: its image file is not JPEG or PNG"):
+        with pytest.raises(mi.CorpusError, match=r"not_an_image.*line \d+"):
             build(broken, data_dir, workers=workers, download_mode=mode)
         assert remote_bytes(old) == expected
         assert (old.data_path / "dataset_info.json").exists()
@@ -193,7 +199,7 @@ def test_finished_shards_of_a_failed_build_are_taken_over(
     image = mi.index(built, "test")["image_id"].iloc[0] + ".jpg"
     path, data_dir = store / "mended" / "images" / image, str(store / "failed")
     path.write_bytes(b"BM" + path.read_bytes()[2:])
-    with pytest.raises(mi.BuildError, match="is not JPEG or PNG"):
+    with pytest.raises(mi.CorpusError, match="not_an_image"):
         build(str(store / "mended" / local.name), data_dir, workers=1)
     (left,) = re.findall(
         r"2 finished shards are kept for .*, in (s3://\S+)", capsys.readouterr().out
@@ -305,6 +311,36 @@ def test_listing_takes_one_request_and_is_never_an_old_one(corpus, store, caplog
     assert set(remote.files_below(folder)) == set(before)
 
 
+def write_containers(folder: pathlib.Path) -> pathlib.Path:
+    """The spec of a corpus whose images are in a zip, and in HDF5, and in NIfTI."""
+    folder.mkdir(parents=True)
+    images = np.random.default_rng(0).integers(0, 255, (9, 8, 7), dtype=np.uint8)
+    with zipfile.ZipFile(folder / "images.zip", "w") as file:
+        for number in range(9):
+            data = io.BytesIO()
+            Image.fromarray(images[number]).save(data, "PNG")
+            file.writestr(f"x/{number}.png", data.getvalue())
+    with h5py.File(folder / "train.h5", "w") as file:
+        file["x"] = images // 2
+    nibabel.save(nibabel.Nifti1Image(images // 3, np.eye(4)), folder / "v.nii.gz")
+    (folder / "corpus.yaml").write_text("""
+name: mine
+images: {path: ["images.zip/**/{id}.png", "train.h5/x/{id}", "v.nii.gz/{id}"], channels: 1}
+features: {id: {type: text}}
+splits: {train: 1}
+""")
+    return folder / "corpus.yaml"
+
+
+def test_remote_containers_stand_as_folders_too(store, tmp_path):
+    spec = write_containers(tmp_path / "corpus")
+    upload(spec.parent, store / "containers")
+    near = build(spec, tmp_path / "near")
+    far = build(str(store / "containers" / "corpus.yaml"), tmp_path / "far", workers=2)
+    assert len(mi.index(near)) == 9 + 9 + 7
+    assert shard_bytes(far) == shard_bytes(near)
+
+
 class Gfile:
     """TensorFlow's own file interface, with a local folder in the place of `gs://`."""
 
@@ -371,5 +407,5 @@ def test_errors_of_tensorflow_name_no_file(by_tensorflow, local, tmp_path, monke
     row = next(planned.plan.splits["train"][list(ImageOfRow._fields)].itertuples(index=False))
     monkeypatch.setattr(backend.tf_backend, "open", refused)
     with pytest.raises(mi.BuildError, match=r"read \(PermissionDeniedError\)") as error:
-        read_image(ImageOfRow(*row), loaded.root, loaded.spec.images)
+        read_source(ImageOfRow(*row), loaded.root, loaded.spec)
     assert row.path not in str(error.value)

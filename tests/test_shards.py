@@ -71,7 +71,7 @@ def test_a_record_is_the_same_example_that_tfds_would_serialise(planned, tmp_pat
     assert result.num_bytes == sum(map(len, serialised))
     for record, example, data in zip(records.itertuples(), metadata, serialised, strict=True):
         file = image_bytes.ImageOfRow(record.path, record.num_bytes, record.table, record.line)
-        example = {"image": image_bytes.read_image(file, root, spec.images).data, **example}
+        example = {"image": image_bytes.read_source(file, root, spec).data, **example}
         expected = serializer.serialize_example(whole.encode_example(example))
         assert tf.train.Example.FromString(data) == tf.train.Example.FromString(expected)
 

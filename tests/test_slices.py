@@ -252,7 +252,7 @@ def test_a_former_dataset_tells_where_its_groups_stand(
         "relative folder": f"../{data_dir.name}",
         "name": "medical_images/mine:1.0.0",
     }[by]
-    places, seed, group = read_former(former, base=data_dir)
+    places, seed, group, _ = read_former(former, base=data_dir)
     index = mi.index(phantom_builder).drop_duplicates("_key")
     expected = index[["_split", "_key", "_position"]].set_axis(places.columns, axis=1)
     assert list(places.columns) == ["split", "key", "position"]

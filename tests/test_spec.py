@@ -142,7 +142,7 @@ BAD = {
             "note: {type: text}\nstratify: note\n",
         ),
         ":14:1 stratify:",
-        ["'note'", "class, labels, float and int"],
+        ["'note'", "class, labels, uncertain, float and int"],
     ),
     "stratify names a feature twice": (
         "stratify: [label, findings, label]\n",
@@ -208,7 +208,7 @@ BAD = {
     ),
     "class named twice": (
         ("values: [nv, mel]", "values: [nv, mel, nv]"),
-        ":12:3 features.label:",
+        ":12:36 features.label.values:",
         ["'nv' twice"],
     ),
     "no class at all": (
@@ -311,7 +311,7 @@ BAD = {
             "{type: float, unit: years}",
             "{type: boxes, columns: [a, b, c, d], label: e, values: [rbc, rbc]}",
         ),
-        ":11:3 features.age:",
+        ":11:55 features.age.values:",
         ["'rbc' twice"],
     ),
     "labels without a separator": (
@@ -756,3 +756,116 @@ def test_place_of_an_unknown_part_is_that_of_its_parent():
     assert source.where(("a", "b", 1)) == "x.yaml:2:10 a.b.1"
     assert source.where(("a", "b", 7, "c")) == "x.yaml:2:3 a.b.7.c"
     assert source.where(("z",)) == "x.yaml:1:1 z"
+
+
+# Each case: the type of a feature, its keys, and words of the message.
+BAD_FEATURES = {
+    "uncertain without a policy": ({"type": "uncertain"}, ["'policy' is missing"]),
+    "unknown policy": ({"type": "uncertain", "policy": "one"}, ["'one'", "'ones', 'zeros'"]),
+    "state with two cells": (
+        {"type": "uncertain", "policy": "ones", "uncertain": ["?", "1"]}, ["'1'", "`positive:`"]),
+    "blank as a state": (
+        {"type": "uncertain", "policy": "ones", "negative": ["0", ""]}, ["`blank:`"]),
+    "classes equal in normal form": (
+        {"type": "class", "values": ["e\u0301", "x", "\u00e9 "]},
+        ["'e\\u0301'", "'\\xe9 '", "NFC"]),
+    "classes equal without white space": (
+        {"type": "labels", "values": ["a ", "a"]}, ["'a '", "'a'"]),
+    "spellings equal in normal form": (
+        {"type": "class", "values": ["a", "b"], "rename": {"x": "a", "x ": "b"}}, ["'x '"]),
+    "columns of classes that are not there": (
+        {"type": "class", "columns": {"MEL": "mel"}, "values": ["nv", "mell"]},
+        ["'mel'", "did you mean 'mell'?"]),
+    "columns and a column": (
+        {"type": "labels", "columns": ["a"], "column": "b"}, ["`column:`", "`columns:`"]),
+    "columns and a separator": (
+        {"type": "labels", "columns": ["a"], "separator": ";"}, ["`separator:`"]),
+    "columns named twice": ({"type": "labels", "columns": ["a", "b", "a"]}, ["'a' twice"]),
+    "no columns": ({"type": "labels", "columns": []}, ["at least 1"]),
+    "a mark of both kinds": (
+        {"type": "labels", "columns": ["a"], "positive": ["x"], "negative": ["x"]}, ["'x'"]),
+    "marks of one column": ({"type": "class", "values": ["a"], "positive": ["x"]}, ["`columns:`"]),
+    "a list with a separator": (
+        {"type": "labels", "values": ["a"], "format": "list", "separator": ";"}, ["commas"]),
+    "no separators": ({"type": "labels", "values": ["a"], "separator": []}, ["one character"]),
+    "age in months": ({"type": "float", "format": "age", "unit": "months"}, ["years"]),
+    "plus of no age": ({"type": "int", "plus": "keep"}, ["`format: age`"]),
+    "date without a year": ({"type": "date", "format": "%d.%m."}, ["'%d.%m.'", "year"]),
+    "date by no code": ({"type": "date", "format": "%Q"}, ["'%Q'"]),
+    "union of classes": (
+        {"type": "class", "values": ["a"], "across_rows": "union"},
+        ["'union'", "'same', 'majority' or 'all'"]),
+    "majority of numbers": ({"type": "float", "across_rows": "majority"}, ["'same' or 'all'"]),
+    "reader without votes": (
+        {"type": "labels", "values": ["a"], "across_rows": "union", "reader": "r"}, ["`reader:`"]),
+    "text across rows": ({"type": "text", "across_rows": "all"}, ["'across_rows'"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_FEATURES)
+def test_bad_features_are_told_as_one_problem(name):
+    keys, words = BAD_FEATURES[name]
+    spec = {"name": "mine", "images": {"path": "{id}.png"}, "features": {"x": keys}}
+    with pytest.raises(SpecError) as caught:
+        CorpusSpec.from_dict(spec)
+    assert len(caught.value.problems) == 1, str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_keys_of_features_have_their_defaults():
+    spec = CorpusSpec.from_dict(
+        {
+            "name": "mine",
+            "tables": [{"path": "data.csv"}],
+            "images": {"path": "{id}.png"},
+            "features": {
+                "dx": {"type": "class", "columns": {"MEL": "mel", "NV": "nv", "M": "mel"}},
+                "findings": {"type": "labels", "columns": ["Edema", "Mass"], "reader": "who",
+                             "across_rows": "majority"},
+                "edema": {"type": "uncertain", "policy": "class", "column": "Edema"},
+                "mass": {"type": "uncertain", "policy": "ignore"},
+            },
+            "supervised": "mass",
+        }
+    )  # fmt: skip
+    assert spec.classes == {
+        "dx": ["mel", "nv"],
+        "findings": ["Edema", "Mass"],
+        "edema": ["negative", "positive", "uncertain"],
+        "mass": ["negative", "positive"],
+    }
+    assert spec.features["findings"].columns("findings") == ("Edema", "Mass", "who")
+    assert spec.stratify == (Stratum(feature="mass", bins=None),)
+    assert CorpusSpec.from_dict(spec.model_dump(by_alias=True)) == spec
+
+
+NUMBERS = {"type": "float", "across_rows": "all"}
+VOTES = {"type": "class", "values": ["a", "b"], "across_rows": "majority"}
+EYES = {"left": {"file": "Left"}, "right": {"file": "Right"}}
+# Each case: keys of the spec, and words of the message.
+BAD_TOGETHER = {
+    "bins of several numbers": (
+        {"features": {"x": NUMBERS}, "stratify": {"feature": "x", "bins": 2}}, ["'x' is none"]),
+    "one class of several left out": (
+        {"features": {"x": VOTES}, "splits": {"leave_one_out": "x"}}, ["share", "'x' is none"]),
+    "nothing to explode": (
+        {"tables": [], "explode": {"column": "eye", "into": EYES}}, ["explode", "no"]),
+    "halves that differ": (
+        {"explode": {"column": "eye", "into": {**EYES, "third": {"fil": "x"}}}}, ["'fil'"]),
+    "one half": ({"explode": {"column": "eye", "into": {"left": {"file": "x"}}}}, ["2"]),
+    "entry that is a new column": ({"explode": {"column": "file", "into": EYES}}, ["'file'"]),
+    "column that is derived too": (
+        {"explode": {"column": "eye", "into": EYES}, "derive": {"eye": {"from": "id"}}}, ["'eye'"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_TOGETHER)
+def test_parts_that_do_not_go_together_are_told(name):
+    keys, words = BAD_TOGETHER[name]
+    good = {"name": "mine", "tables": [{"path": "a.csv"}], "images": {"path": "{id}.png"}}
+    with pytest.raises(SpecError) as caught:
+        CorpusSpec.from_dict({**good, "features": {}, **keys})
+    assert len(caught.value.problems) == 1, str(caught.value)
+    for word in words:
+        assert word in str(caught.value)

@@ -218,3 +218,26 @@ def test_paths_in_cells_may_be_spelt_as_on_other_systems(cell):
     template = PathTemplate("{path}")
     keys = template.row_keys(pd.DataFrame({"path": [cell]}, dtype="str"))
     assert keys.tolist() == ["a/1.png"]
+
+
+# Each case: a template, the folder that is listed for it, and the files that it enters.
+CONTAINERS = {
+    "none": ("a/b/{id}.png", "a/b", []),
+    "a zip": ("a/b.zip/{id}.png", "a", ["a/b.zip"]),
+    "in the root": ("b.ZIP/x/{id}.png", "", ["b.ZIP"]),
+    "several": ("a/part_*.zip/**/{id}.png", "a", ["a/part_*.zip"]),
+    "for each row": ("ct/{subject}.nii.gz/{slice}", "ct", ["ct/{subject}.nii.gz"]),
+    "one in another": ("a.zip/{id}.dcm/*", "", ["a.zip", "a.zip/{id}.dcm"]),
+    "the last name is the image": ("a/{id}.dcm", "a", []),
+    "a column with a slash": ("a/{x.zip/y}.png", "a", []),
+    "a part of a column": ("{file[:-7]}.nii.gz/{slice}", "", ["{file[:-7]}.nii.gz"]),
+    "an extension in the middle": ("a.zipped/b.zip.d/{id}.png", "a.zipped/b.zip.d", []),
+}
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_containers_are_told_by_their_extensions(name):
+    text, folder, containers = CONTAINERS[name]
+    template = PathTemplate(text)
+    assert template.folder == folder
+    assert [container.text for container in template.containers] == containers

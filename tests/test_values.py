@@ -41,6 +41,7 @@ NAN = math.nan
 
 SEX = {"type": "class", "values": ["f", "m"]}
 FINDINGS = {"type": "labels", "values": ["edema", "mass", "air"]}
+STATE = {"type": "uncertain"}
 
 # Each case: the feature, and for each cell its value or the code of its fault.
 CELLS = {
@@ -165,6 +166,91 @@ CELLS = {
         {str(2**53): 2**53, str(2**53 + 1): RANGE, "": NO_VALUE},
     ),
     "missing int is in no range": ({"type": "int", "min": 1, "missing_as": 0}, {"": 0}),
+    "labels in a list": (
+        {**FINDINGS, "format": "list", "rename": {"Crohn's": "air"}},
+        {
+            "['mass']": ("mass",),
+            "['mass', 'edema']": ("edema", "mass"),
+            '[ " air " ,\'\', "mass", ]': ("mass", "air"),
+            "[\"Crohn's\"]": ("air",),
+            "['Crohn\\'s']": ("air",),
+            "[]": (),
+            "[ ]": (),
+            "": (),
+            "['cyst']": UNKNOWN,
+            "['mass'": UNKNOWN,
+            "mass": UNKNOWN,
+            "['mass' 'air']": UNKNOWN,
+            "[mass]": UNKNOWN,
+            "['mass'" + " " * 99_999: UNKNOWN,
+            "['mass'] + ['air']": UNKNOWN,
+            "[" * 99_999: UNKNOWN,
+            "['" + "\\" * 99_999: UNKNOWN,
+        },
+    ),
+    "labels with several separators": (
+        {**FINDINGS, "separator": ["\uff0c", ", ", "|"]},
+        {"mass\uff0cair": ("mass", "air"), "mass, air|edema": ("edema", "mass", "air"),
+         "mass,air": UNKNOWN},
+    ),
+    "labels of a hierarchy": (
+        {"type": "labels", "values": ["Pneumonia", "Viral", "COVID-19"], "separator": "/"},
+        {"Pneumonia/Viral/COVID-19": ("Pneumonia", "Viral", "COVID-19"), "Pneumonia":
+         ("Pneumonia",), "Pneumonia/Fungal": UNKNOWN},
+    ),
+    "uncertain as positive": (
+        {**STATE, "policy": "ones"},
+        {"1": "positive", "1.0": "positive", "0": "negative", "0.0": "negative", "-1": "positive",
+         "-1.0": "positive", "": "negative", "1.7": UNKNOWN, "2": UNKNOWN, "-0.0": UNKNOWN,
+         "true": UNKNOWN, "u": UNKNOWN},
+    ),
+    "uncertain as negative": (
+        {**STATE, "policy": "zeros"},
+        {"1": "positive", "0": "negative", "-1": "negative", "": "negative"},
+    ),
+    "uncertain as a class": (
+        {**STATE, "policy": "class", "blank": "ignore"},
+        {"1": "positive", "0": "negative", "-1.0": "uncertain", "": ""},
+    ),
+    "uncertain is masked": (
+        {**STATE, "policy": "ignore", "blank": "reject"},
+        {"1": "positive", "0": "negative", "-1": "", "": MISSING},
+    ),
+    "uncertain in words": (
+        {**STATE, "policy": "class", "positive": ["yes"], "negative": ["no"],
+         "uncertain": ["UNK", "?"], "missing": ["NA"]},
+        {"yes": "positive", "no": "negative", "UNK": "uncertain", "?": "uncertain",
+         "NA": "negative", "1": UNKNOWN},
+    ),
+    "age": (
+        {"type": "float", "format": "age", "max": 120},
+        {"060Y": 60.0, "018M": 1.5, "013M": 13 / 12, "026W": 26 / (365.25 / 7), "001D": 1 / 365.25,
+         "45": 45.0, "45.0": 45.0, "7.5": 7.5, "0": 0.0, "": NAN, "411Y": RANGE, "50+": INVALID,
+         "-1": INVALID, "+5": INVALID, "45y": INVALID, "Y": INVALID, "1985": INVALID,
+         "4.5Y": INVALID, "inf": INVALID, "nan": INVALID, "1e2": INVALID, "45 Y": INVALID},
+    ),
+    "age that is open": (
+        {"type": "float", "format": "age", "plus": "keep", "missing": ["?"]},
+        {"50+": 50.0, "067Y+": 67.0, "45": 45.0, "+": INVALID, "50++": INVALID, "?": NAN},
+    ),
+    "age in completed years": (
+        {"type": "int", "format": "age", "plus": "keep", "missing_as": -1},
+        {"060Y": 60, "011M": 0, "012M": 1, "023M": 1, "024M": 2, "052W": 0, "053W": 1, "45": 45,
+         "45.0": 45, "45.5": INVALID, "90+": 90, "": -1, "-1": INVALID, "x": INVALID},
+    ),
+    "date": (
+        {"type": "date"},
+        {"2019-07-30": "2019-07-30", "2020-02-29": "2020-02-29", "2019-02-29": INVALID,
+         "30.07.2019": INVALID, "2019-07-30 12:00": INVALID, "": "", "2019": INVALID},
+    ),
+    "date without gaps": (
+        {"type": "date", "format": "%Y%m%d", "missing": ["0"]},
+        {"20190730": "2019-07-30", "2019730": INVALID, "201911": INVALID, "0": ""},
+    ),
+    "date with a time": (
+        {"type": "date", "format": "%d/%m/%Y %H:%M"},
+        {"30/07/2019 23:59": "2019-07-30", "3/7/2019 0:00": "2019-07-03", "30/07/2019": INVALID},
+    ),
     "text": ({"type": "text"}, {"a b": "a b", "": "", "NA": "NA", "1.0": "1.0"}),
     "text with missing tokens": ({"type": "text", "missing": ["NA"]}, {"NA": "", "x": "x"}),
     "id": ({"type": "id"}, {"007": "007", "7": "7", "": Code("id_missing")}),
@@ -256,7 +342,9 @@ def test_labels_do_not_depend_on_their_order(words, random):
 @MANY
 @given(st.lists(st.text(max_size=5)))
 def test_every_cell_has_a_value_or_a_code(cells):
-    for keys in (SEX, FINDINGS, {"type": "float"}, {"type": "int"}, {"type": "id"}):
+    ages = [{"type": kind, "format": "age", "plus": "keep"} for kind in ("float", "int")]
+    more = [{**FINDINGS, "format": "list"}, {**STATE, "policy": "class"}, {"type": "date"}, *ages]
+    for keys in (SEX, FINDINGS, {"type": "float"}, {"type": "int"}, {"type": "id"}, *more):
         parsed = _parse(_feature(**keys), cells)
         for value, codes in zip(parsed.values, _codes(parsed), strict=True):
             assert len(codes) <= 1
@@ -264,6 +352,89 @@ def test_every_cell_has_a_value_or_a_code(cells):
                 assert codes or value in SEX["values"]
             elif keys is FINDINGS:
                 assert codes or set(value) <= set(FINDINGS["values"])
+
+
+# --- marks in several columns ---------------------------------------------------------------------
+
+ONE_HOT = {"type": "class", "columns": {"a": "mel", "b": "nv", "c": "bcc"}}
+MULTI_HOT = {"type": "labels", "columns": ["a", "b", "c"]}
+CONFLICT = Code("label_conflict")
+# Each case: the feature, the marks, and the value or the codes with their columns.
+MARKS = {
+    "one class": (ONE_HOT, ["0.0", "1.0", "0"], "nv"),
+    "one class by name": ({**ONE_HOT, "columns": ["a", "b", "c"]}, ["1", "0", "0"], "a"),
+    "no class": (ONE_HOT, ["0", "0", "0"], [("label_missing", "a, b, c")]),
+    "no class, which is one": (
+        {**ONE_HOT, "values": ["nv", "bcc", "mel", "other"], "missing_as": "other"},
+        ["0", "0", "0"], "other"),
+    "two classes": (ONE_HOT, ["1", "0", "1"], [("label_conflict", "a, b, c")]),
+    "two columns of one class": (
+        {**ONE_HOT, "columns": {"a": "mel", "b": "mel", "c": "nv"}}, ["1", "1", "0"], "mel"),
+    "a blank mark": (ONE_HOT, ["1", "", "0"], [("label_missing", "b")]),
+    "a blank mark, and no class": (ONE_HOT, ["0", "", "0"], [("label_missing", "b")]),
+    "an unknown mark": (ONE_HOT, ["1", "2", "0"], [("label_unknown", "b")]),
+    "blank marks mean no": ({**ONE_HOT, "negative": [""]}, ["1", "", ""], "mel"),
+    "no label": (MULTI_HOT, ["0", "0", "0"], ()),
+    "labels": (MULTI_HOT, ["1", "0", "1.0"], ("a", "c")),
+    "labels in words": (MULTI_HOT, ["TRUE", "False", "yes"], ("a", "c")),
+    "labels in the order of the classes": (
+        {**MULTI_HOT, "values": ["c", "d", "b", "a"]}, ["1", "0", "1"], ("c", "a")),
+    "labels by declared marks": (
+        {**MULTI_HOT, "positive": ["YES"], "negative": ["NO", ""], "missing": ["?"]},
+        ["YES", "", "?"], ("a",)),
+    "a mark that was not declared": (
+        {**MULTI_HOT, "positive": ["YES"], "negative": ["NO"]}, ["YES", "NO", "1"],
+        [("label_unknown", "c")]),
+    "an uncertain mark": (MULTI_HOT, ["-1", "0", ""],
+                          [("label_unknown", "a"), ("label_missing", "c")]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MARKS)
+def test_marks_are_read(name):
+    keys, cells, expected = MARKS[name]
+    rows = pd.DataFrame([["0"] * 3, cells], columns=["a", "b", "c"], index=[5, 9], dtype="str")
+    feature = _feature(**keys)
+    parsed = parse_feature("x", feature, rows)
+    faults = [(fault.code, fault.column) for fault in parsed.faults if fault.mask[9]]
+    if isinstance(expected, list):
+        assert faults == expected
+    else:
+        assert faults == []
+        assert parsed.values[9] == expected
+    empty = parse_feature("x", feature, rows.iloc[:0])
+    assert (len(empty.values), empty.faults) == (0, ())
+    assert empty.values.dtype == parsed.values.dtype
+
+
+@MANY
+@given(st.lists(st.tuples(*[st.sampled_from(["1", "0", "", "x"])] * 3), max_size=9))
+def test_one_column_of_marks_tells_what_a_cell_of_names_does(marks):
+    rows = pd.DataFrame(marks, columns=list("abc"), dtype="str")
+    named = ["|".join(n for n, m in zip("abc", row, strict=True) if m == "1") for row in marks]
+    by_marks = parse_feature("x", _feature(**MULTI_HOT), rows)
+    by_names = _parse(_feature(type="labels", values=list("abc")), named)
+    assert by_marks.values.tolist() == by_names.values.tolist()
+    is_bad = [bool({"", "x"} & set(row)) for row in marks]
+    assert [bool(codes) for codes in _codes(by_marks)] == is_bad
+
+
+# --- masks ---------------------------------------------------------------------------------------
+
+
+def test_paths_and_runs_of_masks_are_read():
+    rows = pd.DataFrame(
+        {"id": ["1", "../../2", "", "/3"], "runs": ["1 2", "-1", "", "?"]}, dtype="str"
+    )
+    files = parse_feature("m", _feature(type="mask", path="{id}_m.png"), rows)
+    assert files.values.tolist()[::2] == ["1_m.png", ""]
+    (fault,) = files.faults
+    assert (fault.code, fault.column, fault.mask.tolist()) == (
+        "path_escape", "id", [False, True, False, True],
+    )  # fmt: skip
+    runs = _feature(type="mask", runs={"column": "runs", "none": ["-1"]}, missing=["?"])
+    parsed = parse_feature("m", runs, rows)
+    assert (parsed.values.tolist(), parsed.faults) == (["1 2", "", "", ""], ())
 
 
 # --- boxes ---------------------------------------------------------------------------------------

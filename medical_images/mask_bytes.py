@@ -1,0 +1,74 @@
+"""The masks of one image: read or drawn, held against it, and placed as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+
+from medical_images import masks, members
+from medical_images.errors import BuildError, ImageError
+from medical_images.join import feature_column
+from medical_images.prepared_image import Prepared
+from medical_images.remote import storage_errors
+from medical_images.resizing import place, resize_labels
+from medical_images.spec import CorpusSpec
+
+MasksOfRow = Mapping[str, str | tuple[str, ...]]
+
+
+def masks_of(records: pd.DataFrame, spec: CorpusSpec) -> Iterator[MasksOfRow]:
+    """Yields what each record tells of its masks: by feature, a path or the cells of its runs."""
+    names = sorted(spec.masks)
+    columns = [records[feature_column(name)] for name in names]
+    if not names:
+        yield from ({} for _ in range(len(records)))
+    for told in zip(*columns, strict=True):
+        yield dict(zip(names, told, strict=True))
+
+
+def prepare_masks(
+    told: MasksOfRow, image: Prepared, root: str, spec: CorpusSpec
+) -> dict[str, bytes]:
+    """Returns the masks of an image as PNG, of its size, by feature.
+
+    Args:
+      told: What its record tells.
+      image: The image.
+      root: The corpus root.
+      spec: The features and what is declared of images.
+
+    Raises:
+      ImageError: A mask is missing, cannot be used, or has another size than the image.
+      BuildError: A file cannot be read now.
+    """
+    placement = place(*image.upright, spec.images.resize)
+    prepared = {}
+    for name, of_row in told.items():
+        feature = spec.masks[name]
+        if not isinstance(of_row, str):
+            labels = masks.mask_of_runs(of_row, feature, image.upright)
+        elif (data := _read(of_row, root, spec)) is not None:
+            labels = masks.mask_of_file(data, feature, max_pixels=spec.images.max_pixels)
+        elif feature.absent == "empty":
+            labels = masks.empty_mask(image.upright)
+        else:
+            raise ImageError("mask_missing", f"feature '{name}'")
+        if labels.shape[::-1] != tuple(image.upright):
+            sizes = " and ".join(f"{w}x{h}" for w, h in (labels.shape[::-1], image.upright))
+            raise ImageError("mask_size", f"feature '{name}': {sizes}")
+        prepared[name] = masks.encode_mask(resize_labels(labels, placement))
+    return prepared
+
+
+def _read(path: str, root: str, spec: CorpusSpec) -> bytes | np.ndarray | None:
+    """Returns what the file of a mask holds; None if there is no such file."""
+    if not path:
+        return None
+    try:
+        return members.read(root, path, spec.images)
+    except FileNotFoundError:
+        return None
+    except storage_errors() as error:
+        raise BuildError(f"a mask cannot be read now ({type(error).__name__})") from None

@@ -1,0 +1,143 @@
+"""Images, masks and boxes of a whole build: resized together, and what cannot be used left out."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from conftest import build
+from PIL import Image
+
+import medical_images as mi
+
+NUM_IMAGES = 12
+
+
+def lesion_of(number):
+    """Where the bright rectangle of an image lies: x1, y1, x2, y2."""
+    return 20 + 4 * number, 12, 60 + 4 * number, 40 + number
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """Dark images of several sizes with a bright rectangle, told by masks, runs and boxes."""
+    folder = tmp_path / "corpus"
+    for name in ("img", "mask"):
+        (folder / name).mkdir(parents=True)
+    lines = ["id,x1,y1,x2,y2,runs"]
+    for k in range(NUM_IMAGES):
+        width, height = (160, 90) if k % 2 else (120, 120)
+        x1, y1, x2, y2 = lesion_of(k)
+        x2 = min(x2, width)
+        labels = np.zeros((height, width), np.uint8)
+        labels[y1:y2, x1:x2] = 1
+        Image.fromarray(labels * 200).convert("RGB").save(folder / "img" / f"{k}.png")
+        paletted = Image.fromarray(labels, "P")
+        paletted.putpalette([9, 9, 9, 255, 0, 0])
+        paletted.save(folder / "mask" / f"{k}.png")
+        runs = " ".join(f"{x * height + y1 + 1} {y2 - y1}" for x in range(x1, x2))
+        lines.append(f"{k},{x1},{y1},{x2},{y2},{runs}")
+    (folder / "t.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def spec_of(folder, images="", **others):
+    spec = {
+        "name": "mine",
+        "tables": [{"path": "t.csv"}],
+        "images": {"path": "img/{id}.png", **json.loads(images or "{}")},
+        "features": {
+            "id": {"type": "id"},
+            "lesion": {"type": "mask", "path": "mask/{id}.png", "values": ["skin", "lesion"]},
+            "drawn": {"type": "mask", "runs": {"column": "runs"}},
+            "box": {"type": "boxes", "columns": ["x1", "y1", "x2", "y2"]},
+        },
+        "splits": {"train": 1},
+        **others,
+    }
+    path = folder / "corpus.yaml"
+    path.write_text(json.dumps(spec))
+    return path
+
+
+@pytest.mark.parametrize(
+    "resize",
+    ["{}", '{"max_side": 64}', '{"size": [64, 80]}', '{"size": [50, 70], "fit": "stretch"}'],
+)
+@pytest.mark.parametrize("beam", [{}, {"beam_runner": "FnApiRunner"}], ids=["local", "beam"])
+def test_masks_and_boxes_lie_where_the_image_shows_them(corpus, tmp_path, resize, beam):
+    images = "{}" if resize == "{}" else f'{{"resize": {resize}}}'
+    builder = build(spec_of(corpus, images), tmp_path / "data", **beam)
+    examples = list(tfds.as_numpy(builder.as_dataset(split="train")))
+    again = list(builder_in(tmp_path, "array_record", corpus, images).as_data_source(split="train"))
+    assert len(examples) == len(again) == NUM_IMAGES
+    by_id = {example["id"]: example for example in again}
+    for example in examples:
+        image, lesion = example["image"], example["lesion"]
+        height, width = image.shape[:2]
+        if "size" in resize and "max" not in resize:
+            assert (height, width) == tuple(json.loads(resize)["size"])
+        assert lesion.shape == (height, width, 1)
+        assert set(np.unique(lesion)) <= {0, 1}
+        np.testing.assert_array_equal(lesion, example["drawn"])
+        # All but the smoothed edge agrees with what is seen.
+        assert np.mean((image[..., :1] > 100) == (lesion == 1)) > 0.97
+        rows, columns = np.nonzero(lesion[..., 0])
+        seen = [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]
+        told = example["box"]["bbox"][0] * [height, width, height, width]
+        assert np.abs(told - seen).max() <= 1
+        other = by_id[example["id"]]
+        for name in ("image", "lesion", "drawn"):
+            np.testing.assert_array_equal(other[name], example[name])
+
+
+def builder_in(tmp_path, file_format, corpus, images):
+    config = mi.MedicalImagesConfig(name="mine", spec=str(spec_of(corpus, images)))
+    builder = mi.Builder(config=config, data_dir=tmp_path / "other", file_format=file_format)
+    builder.download_and_prepare()
+    return builder
+
+
+def test_a_mask_that_is_missing_damaged_or_of_another_size_rejects_its_image(corpus, tmp_path):
+    (corpus / "mask" / "3.png").unlink()
+    (corpus / "mask" / "4.png").write_bytes((corpus / "mask" / "5.png").read_bytes())
+    (corpus / "mask" / "6.png").write_bytes(b"<html>")
+    with pytest.raises(mi.CorpusError) as refused:
+        build(spec_of(corpus), tmp_path / "data")
+    for code in ("mask_missing", "mask_size", "mask_unreadable"):
+        assert f"{code}:" in str(refused.value)
+    builder = build(spec_of(corpus, rejects={"max_fraction": 0.5}), tmp_path / "data")
+    assert builder.info.splits["train"].num_examples == NUM_IMAGES - 3
+    assert set(mi.index(builder, "train")["id"]) == set(map(str, range(NUM_IMAGES))) - set("346")
+
+
+def test_an_image_without_a_mask_may_have_an_empty_one(corpus, tmp_path):
+    (corpus / "mask" / "3.png").unlink()
+    path = spec_of(corpus)
+    spec = json.loads(path.read_text())
+    spec["features"]["lesion"]["absent"] = "empty"
+    path.write_text(json.dumps(spec))
+    builder = build(path, tmp_path / "data")
+    for example in tfds.as_numpy(builder.as_dataset(split="train")):
+        assert bool(example["lesion"].any()) == (example["id"] != b"3")
+
+
+def test_accepted_codes_are_not_counted_against_the_share(corpus, tmp_path):
+    (corpus / "mask" / "3.png").unlink()
+    spec = spec_of(corpus, rejects={"accept": ["mask_missing"]})
+    builder = build(spec, tmp_path / "data")
+    assert builder.info.metadata["rejects"]["rejected"] == {"mask_missing": 1}
+    (corpus / "img" / "5.png").write_bytes(b"")
+    with pytest.raises(mi.CorpusError, match="empty"):
+        build(
+            spec, tmp_path / "data", download_mode=tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS
+        )
+
+
+def test_resized_images_may_be_jpeg(corpus, tmp_path):
+    images = '{"resize": {"max_side": 64, "format": "jpeg", "quality": 90}}'
+    builder = build(spec_of(corpus, images), tmp_path / "data")
+    raw = builder.as_dataset(split="train", decoders={"image": tfds.decode.SkipDecoding()})
+    assert all(bytes(e["image"])[:2] == b"\xff\xd8" for e in tfds.as_numpy(raw))
+    assert all(max(tf.io.decode_jpeg(e["image"]).shape[:2]) == 64 for e in raw)
