@@ -14,7 +14,7 @@ from medical_images.paths import absolute, is_remote
 from medical_images.pseudonyms import hidden_columns, warnings_of
 from medical_images.rejects import RejectLog, refuse_foreign
 from medical_images.spec import CorpusSpec, IdFeature, LoadedSpec
-from medical_images.spec_feature_types import allowed_cells
+from medical_images.spec_feature_types import allowed_cells, combines_rows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,18 +114,23 @@ def check_rejects(
     refused = {"needs_window"}  # a choice that only the user can make
     refused |= {"image_missing"} if rules.rows_without_image == "refuse" else set()
     refused |= {"image_unreferenced"} if rules.images_without_row == "refuse" else set()
+    if any(map(combines_rows, spec.features.values())):
+        refused |= {"join_unmatched"}  # nobody knows whose image would lose a row
     is_rejected = log.entries.outcome == "rejected"
     num_rejected = int((is_rejected & ~log.entries.code.isin(rules.accept)).sum())
     num_all = num_rows + log.count(outcome="rejected", kind="file")
     fraction = num_rejected / max(num_all, 1)
-    is_refused = bool(refused & set(log.entries.code))
+    is_refused = bool(refused & set(log.entries.code[is_rejected]))
     if not is_refused and fraction <= rules.max_fraction and num_records:
         return
+    cells_of: dict[str, list[str]] = {}
+    for name, feature in spec.features.items():
+        for column in feature.columns(name):
+            cells_of.setdefault(column, []).extend(allowed_cells(feature))
     allowed = {
-        ("label_unknown", column): f"allowed: {', '.join(map(_shown, cells[:20]))}"
-        for name, feature in spec.features.items()
-        if (cells := allowed_cells(feature))
-        for column in feature.columns(name)
+        ("label_unknown", column): f"allowed: {', '.join(map(_shown, dict.fromkeys(cells[:20])))}"
+        for column, cells in cells_of.items()
+        if cells
     }
     if spec.splits.column is not None:
         cells = [cell for cells in spec.splits.values.values() for cell in cells]

@@ -72,7 +72,7 @@ def _joiner(feature: Feature) -> Callable[[_Votes], Any]:
     if isinstance(feature, BoxesFeature):
         return lambda votes: tuple(sorted(box for box in votes if box is not None))
     if isinstance(feature, MaskFeature):
-        return lambda votes: tuple(sorted(filter(None, votes)))
+        return lambda votes: tuple(sorted(votes))  # a blank cell is not one that tells of no run
     assert isinstance(feature, OfRows)
     if isinstance(feature, LabelsFeature):
         return _label_joiner(feature.across_rows, feature.values)

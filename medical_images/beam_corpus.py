@@ -17,6 +17,7 @@ from medical_images.corpus import (
     PlannedCorpus,
     places_of,
     read_former_of,
+    with_rejected,
 )
 from medical_images.facts import no_torn
 from medical_images.input_files import check_input_paths, input_paths
@@ -48,7 +49,7 @@ class CorpusOnBeam(PlannedCorpus):
             log.entries["path"],
             dataclasses.replace(workers, folder=workers.made("without")),
         )
-        whole = RejectLog.concat([self.read.log, log]).in_order()
+        whole = with_rejected(self.read.log, log).in_order()
         return self.plan_again(dataclasses.replace(self.read, paths=paths, log=whole))
 
     @property

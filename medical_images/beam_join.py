@@ -37,6 +37,7 @@ from medical_images.matching import (
     keys_of_files,
     keys_of_rows,
     match,
+    names_told,
     own_files,
     rows_of_files,
     told_columns,
@@ -401,10 +402,7 @@ def _rows_of_range(element: _Part, counts: Mapping[int, int], *, spec: CorpusSpe
     num_before = sum(count for other, count in counts.items() if other < number)
     told = told_columns(files, spec.images.templates)
     rows = rows_of_files(files, told, spec.images.templates, num_before=num_before)
-    yield TaggedOutput(
-        FINDINGS,
-        Findings(num_rows=len(rows), told=frozenset(name for columns in told for name in columns)),
-    )
+    yield TaggedOutput(FINDINGS, Findings(num_rows=len(rows), told=frozenset(names_told(told))))
     missing = {column for _, column in spec.columns_used()} - set(rows.columns) - set(spec.derive)
     if missing:  # the paths do not tell what the spec needs; the main process says so
         return

@@ -134,8 +134,9 @@ def read_corpus(
     with workers.pipeline() as pipeline:
         _join_images(pipeline, loaded, known, folder, exclude=exclude, num_buckets=n)
     images: Findings = workers.read(f"{folder}/images.pickle")
-    _check_images(images, spec)
-    return _result(folder, tables, images, spec)
+    log = _log(folder)
+    _check_images(images, spec, log)
+    return _result(folder, tables, images, spec, log)
 
 
 def _num_buckets(spec: CorpusSpec, root: str) -> int:
@@ -223,20 +224,26 @@ def _written(num_records: int) -> Findings:
     return Findings(num_written=num_records)
 
 
-def _check_images(images: Findings, spec: CorpusSpec) -> None:
+def _log(folder: str) -> RejectLog:
+    prefixes = (f"{folder}/log/tables-", f"{folder}/log/images-")
+    logs = [RejectLog(read_part(path)) for prefix in prefixes for path in part_paths(prefix)]
+    return RejectLog.concat(logs).in_order()
+
+
+def _check_images(images: Findings, spec: CorpusSpec, log: RejectLog) -> None:
     """Raises what `join.join_images` would."""
     if not spec.tables:
-        problems = untold_columns(set(images.told), images.num_rows, spec)
+        counts = {"num_rows": images.num_rows, "num_files": images.listing.num_files}
+        problems = untold_columns(set(images.told), spec, log, **counts)
         if problems:
             raise SpecError(problems, headline=UNTOLD)
     if images.split_problems:
         raise SpecError(images.split_problems, headline=UNREADABLE_SPLITS)
 
 
-def _result(folder: str, tables: Findings, images: Findings, spec: CorpusSpec) -> ReadCorpus:
-    prefixes = (f"{folder}/log/tables-", f"{folder}/log/images-")
-    logs = [RejectLog(read_part(path)) for prefix in prefixes for path in part_paths(prefix)]
-    log = RejectLog.concat(logs).in_order()
+def _result(
+    folder: str, tables: Findings, images: Findings, spec: CorpusSpec, log: RejectLog
+) -> ReadCorpus:
     num_rows = images.num_rows + tables.num_rows + tables.num_table_rows.get(0, 0)
     is_copy = log.entries["code"].isin(COPY_CODES)  # records at first
     add_up(

@@ -170,7 +170,7 @@ class CorpusInMemory(PlannedCorpus):
             dataclasses.replace(
                 self.joined,
                 records=records[~records["path"].isin(log.entries["path"])].reset_index(drop=True),
-                log=RejectLog.concat([self.joined.log, log]),
+                log=with_rejected(self.joined.log, log),
             )
         )
 
@@ -191,6 +191,14 @@ class CorpusInMemory(PlannedCorpus):
             for name, records in plan.splits.items()
         }
         return CutCorpus(shards=shards, class_counts=certification.class_counts(plan, spec))
+
+
+def with_rejected(log: RejectLog, rejected: RejectLog) -> RejectLog:
+    """Adds images that cannot be used to a log, and takes out what was noted of them as written."""
+    is_stale = (log.entries["outcome"] == "noted") & log.entries["path"].isin(
+        rejected.entries["path"]
+    )
+    return RejectLog.concat([RejectLog(log.entries[~is_stale]), rejected])
 
 
 def spec_digest(spec: CorpusSpec) -> str:

@@ -130,13 +130,13 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def some_lines(lines: Iterable[int], *, limit: int = 5) -> str:
-    """Names a few line numbers.
+    """Names a few line numbers, each once.
 
     Example:
-      >>> some_lines([7, 3, 9, 4, 1, 2])
+      >>> some_lines([7, 3, 9, 4, 1, 2, 2])
       'lines 1, 2, 3, 4, 7 and 1 more'
     """
-    ordered = sorted(lines)
+    ordered = sorted(set(lines))
     shown = ", ".join(str(line) for line in ordered[:limit])
     more = f" and {len(ordered) - limit} more" if len(ordered) > limit else ""
     return f"line{'s' if len(ordered) != 1 else ''} {shown}{more}"

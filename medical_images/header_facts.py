@@ -95,7 +95,12 @@ def _read_fields(root: str, paths: Sequence[str], spec: CorpusSpec) -> list[dict
             is_array = isinstance(file, np.ndarray)
             return {} if is_array else fields_of(cast(BinaryIO, file), spec.dicom_fields)
 
-    return _each(fields, paths, default={}, so_that="fields of DICOM files are not known")
+    names = [frame_of(root, path, spec.images)[0] for path in paths]
+    files = list(dict.fromkeys(names))  # that of many frames is read once
+    so_that = "fields of DICOM files are not known"
+    found: list[dict[str, str]] = _each(fields, files, default={}, so_that=so_that)
+    told = dict(zip(files, found, strict=True))
+    return [told[name] for name in names]
 
 
 def _each(

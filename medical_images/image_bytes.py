@@ -16,6 +16,7 @@ from medical_images.prepared_image import Prepared, prepare
 from medical_images.read_ahead import map_files
 from medical_images.remote import storage_errors
 from medical_images.spec import CorpusSpec
+from medical_images.spec_images import Images
 
 
 class ImageOfRow(NamedTuple):
@@ -66,7 +67,7 @@ def read_source(file: ImageOfRow, root: str, spec: CorpusSpec) -> Source:
         names its row, not the file.
       BuildError: It cannot be read now.
     """
-    modified = modified_at(file.path, root, spec)
+    modified = modified_at(file.path, root, spec.images)
     _, frame = members.frame_of(root, file.path, spec.images)
     size = file.num_bytes if frame is None else None  # of a frame, that is its share of the file
     try:
@@ -115,12 +116,12 @@ def prepare_image(source: Source, file: ImageOfRow, root: str, spec: CorpusSpec)
     return prepare(source.data, spec.images, name=name, strip=strip, frame=frame)
 
 
-def modified_at(path: str, root: str, spec: CorpusSpec) -> int:
+def modified_at(path: str, root: str, images: Images) -> int:
     """Returns when an image file was changed last, in nanoseconds; 0 of remote and lost files."""
     if is_remote(root):
         return 0
     try:
-        return os.stat(os.path.join(root, members.split(path, spec.images)[0])).st_mtime_ns
+        return os.stat(os.path.join(root, members.split(path, images)[0])).st_mtime_ns
     except OSError:
         return 0
 

@@ -19,6 +19,9 @@ _OFFSETS, _COUNTS = (273, 324), (279, 325)  # of strips, and of tiles
 _TILE = (322, 323)  # width and height
 _LARGEST_TILE = 1 << 26  # pixels, where the image is smaller
 _TAGS = frozenset({_SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, *_OFFSETS, *_COUNTS, *_TILE})
+_BYTES_OF_TYPE = {5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 17: 8}  # of those not below; 1 of others
+_MOST_TAGS = 4096  # of a page; libtiff reads no more
+_MOST_VALUES = 1 << 20  # of a tag, as many strips or tiles as there are
 _TIFF_TYPES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _REDUCED_OR_MASK = 0b101
 _Tags = dict[int, tuple[int, ...]]
@@ -179,7 +182,7 @@ def _directories(data: bytes) -> Iterator[_Tags]:
     word, count, entry = ("Q", "Q", 20) if big else ("I", "H", 12)
     size = struct.calcsize(f"={word}")
     (at,) = struct.unpack_from(order + word, data, 8 if big else 4)
-    seen = set()
+    seen, told = set(), 0
     while at:
         if at in seen:
             raise ImageError("corrupt", "its pages point in a circle")
@@ -189,15 +192,25 @@ def _directories(data: bytes) -> Iterator[_Tags]:
         end = at + number * entry
         if end + size > len(data):
             raise ImageError("truncated", "a page stands behind its end")
+        if number > _MOST_TAGS:
+            raise ImageError("unsupported", f"a page of more than {_MOST_TAGS:,} tags")
+        told += end - at
         tags: _Tags = {}
         for place in range(at, end, entry):
             tag, type_, many = struct.unpack_from(f"{order}HH{word}", data, place)
-            if type_ in _TIFF_TYPES and tag in _TAGS:
-                start, code = place + 4 + size, _TIFF_TYPES[type_]
-                if struct.calcsize(f"={code}") * many > size:
+            code = _TIFF_TYPES.get(type_, "")
+            length = many * (struct.calcsize(f"={code}") or _BYTES_OF_TYPE.get(type_, 1))
+            told += length if length > size else 0
+            if told > 2 * len(data):  # values that stand in one place many times
+                raise ImageError("corrupt", "its tags are longer than the file")
+            if code and tag in _TAGS:
+                start = place + 4 + size
+                if length > size:
                     (start,) = struct.unpack_from(order + word, data, start)
-                if start + struct.calcsize(f"={code}") * many > len(data):
+                if start + length > len(data):
                     raise ImageError("truncated", "a tag stands behind its end")
+                if many > _MOST_VALUES:
+                    raise ImageError("unsupported", f"a tag of more than {_MOST_VALUES:,} values")
                 if many:
                     tags[tag] = struct.unpack_from(f"{order}{many}{code}", data, start)
         yield tags

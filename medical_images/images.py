@@ -18,7 +18,7 @@ import pandas as pd
 from etils import epath
 
 from medical_images.errors import BuildError, Problem, SpecError
-from medical_images.members import is_container, list_container
+from medical_images.members import is_container, list_container, split
 from medical_images.opening import leaves_root
 from medical_images.paths import is_remote
 from medical_images.remote import files_below, list_folder, storage_errors
@@ -130,11 +130,11 @@ def _excluded(patterns: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def _is_entered(path: str, images: Images) -> bool:
-    """Tells whether a container or folder is on the way to files that templates can name."""
-    if not path.endswith("/"):
+    """Tells whether a container, or a folder in it or elsewhere, leads to what templates name."""
+    if not path.endswith("/") and len(split(path, images)) == 1:
         return is_container(path, images)
     folders = (folder for template in images.templates for folder in template.folders)
-    return any(folder.file_keys(path[:-1]) for folder in folders)
+    return any(folder.file_keys(path.removesuffix("/")) for folder in folders)
 
 
 def none_unread(found: Iterable[Result | Exception], *, so_that: str) -> list[Result]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from medical_images.matching import (
     keys_of_files,
     keys_of_rows,
     match,
+    names_told,
     own_files,
     rows_of_files,
     told_columns,
@@ -96,7 +97,7 @@ def join_images(
     """
     named, log = drop_bad_names(files)
     if rows is None:
-        rows = _rows_of_files(named, spec)
+        rows = _rows_of_files(named, spec, log)
     sieve = Sieve(rows.frame)
     derive(sieve, spec, from_path=False)
     if PATH in sieve.frame:
@@ -282,13 +283,14 @@ def _is_utf8(path: str) -> bool:
     return path.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in path)
 
 
-def _rows_of_files(files: pd.DataFrame, spec: CorpusSpec) -> Rows:
+def _rows_of_files(files: pd.DataFrame, spec: CorpusSpec, log: RejectLog) -> Rows:
     templates = spec.images.templates
     told = told_columns(files, templates)
-    known = {name for columns in told for name in columns}
-    if problems := untold_columns(known, len(files), spec):
+    rows = rows_of_files(files, told, templates)
+    counts = {"num_rows": len(rows), "num_files": len(files) + len(log.entries)}
+    if problems := untold_columns(names_told(told), spec, log, **counts):
         raise SpecError(problems, headline=UNTOLD)
-    return Rows(rows_of_files(files, told, templates), RejectLog(), len(files))
+    return Rows(rows, RejectLog(), len(rows))
 
 
 def _add_file_facts(sieve: Sieve, files: pd.DataFrame) -> None:
@@ -306,27 +308,42 @@ def _add_file_facts(sieve: Sieve, files: pd.DataFrame) -> None:
 
 def _drop_copies(sieve: Sieve, spec: CorpusSpec) -> None:
     """Keeps one of equal rows; rejects all rows of an image on which they disagree."""
-    used, fixed = _columns_to_compare(spec)
     if not any(map(counts_rows, spec.features.values())):
-        is_copy = sieve.frame.duplicated([PATH, *sorted(used)])
-        sieve.remove(is_copy, "duplicate_row", outcome="excluded")
-    versions = sieve.frame[[PATH, *sorted(fixed)]].drop_duplicates()[PATH]
-    clashing = set(versions[versions.duplicated()])
-    sieve.remove(sieve.frame[PATH].isin(clashing), "conflict")
+        used = {column for place, column in spec.columns_used() if place[0] != "explode"}
+        sieve.remove(
+            sieve.frame.duplicated([PATH, *sorted(used)]), "duplicate_row", outcome="excluded"
+        )
+    several = sieve.frame[sieve.frame[PATH].duplicated(keep=False)]
+    torn = pd.Series("", index=several.index, dtype="str")  # the column on which they disagree
+    for column, told in _told_by_rows(several, spec):
+        versions = pd.DataFrame({PATH: several[PATH], "told": told}).drop_duplicates()
+        clashing = versions[PATH][versions[PATH].duplicated()]
+        torn = torn.mask(several[PATH].isin(clashing) & (torn == ""), column)
+    for column in torn[torn != ""].unique():
+        is_torn = (torn == column).reindex(sieve.frame.index, fill_value=False)
+        sieve.remove(is_torn, "conflict", column=column)
+    if not combined_features(spec.features):
+        sieve.remove(sieve.frame.duplicated(PATH), "duplicate_row", outcome="excluded")
 
 
-def _columns_to_compare(spec: CorpusSpec) -> tuple[set[str], set[str]]:
-    """Returns the columns that tell rows apart, and those that all rows of an image share."""
-    told = [(place, column) for place, column in spec.columns_used() if place[0] != "explode"]
-    used = {column for _, column in told}
-    combined = {("features", name) for name in combined_features(spec.features)}
-    free = {column for place, column in told if place in combined}
-    fixed = {column for place, column in told if place not in combined and place[0] != "derive"}
-    # What is cut out of a column decides, last ones first, whether rows may differ in it.
-    for name, rule in reversed(spec.derive.items()):
-        if rule.source in used:
-            (free if name in free - fixed else fixed).add(rule.source)
-    return used, fixed
+def _told_by_rows(rows: pd.DataFrame, spec: CorpusSpec) -> Iterator[tuple[str, pd.Series[Any]]]:
+    """Yields what all rows of an image must agree on, with the column that it is read from.
+
+    Of features it is their values (`45` and `45.0` agree), or cells that have none.
+    """
+    combined = combined_features(spec.features)
+    for name, feature in spec.features.items():
+        if name not in combined:
+            parsed = parse_feature(name, feature, rows)
+            columns = feature.columns(name)
+            is_bad = pd.Series(False, index=rows.index)
+            for fault in parsed.faults:
+                is_bad |= fault.mask
+            told = parsed.values.astype("object").mask(is_bad, join_cells(rows[list(columns)]))
+            yield columns[0], told
+    for place, column in spec.columns_used():
+        if place[0] not in ("explode", "derive", "features"):
+            yield column, rows[column]
 
 
 def _parse_features(sieve: Sieve, spec: CorpusSpec, raw: pd.DataFrame) -> None:

@@ -52,8 +52,8 @@ def tell_of(leftovers: Sequence[str], written: Iterable[ShardResult]) -> str:
     told = f"an earlier build was stopped: {num_kept:,} of its finished shards were kept"
     if num_other:
         told += (
-            f", {num_other:,} written anew (their images, rows or features have changed, or they"
-            " were damaged)"
+            f", {num_other:,} written anew (their images, rows, features or places have changed,"
+            " or they were damaged)"
         )
     return told
 

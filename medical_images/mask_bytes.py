@@ -14,6 +14,7 @@ from medical_images.prepared_image import Prepared
 from medical_images.remote import storage_errors
 from medical_images.resizing import place, resize_labels
 from medical_images.spec import CorpusSpec
+from medical_images.spec_masks import MaskFeature
 
 MasksOfRow = Mapping[str, str | tuple[str, ...]]
 
@@ -46,20 +47,35 @@ def prepare_masks(
     placement = place(*image.upright, spec.images.resize)
     prepared = {}
     for name, of_row in told.items():
-        feature = spec.masks[name]
-        if not isinstance(of_row, str):
-            labels = masks.mask_of_runs(of_row, feature, image.upright)
-        elif (data := _read(of_row, root, spec)) is not None:
-            labels = masks.mask_of_file(data, feature, max_pixels=spec.images.max_pixels)
-        elif feature.absent == "empty":
-            labels = masks.empty_mask(image.upright)
-        else:
-            raise ImageError("mask_missing", f"feature '{name}'")
-        if labels.shape[::-1] != tuple(image.upright):
-            sizes = " and ".join(f"{w}x{h}" for w, h in (labels.shape[::-1], image.upright))
-            raise ImageError("mask_size", f"feature '{name}': {sizes}")
+        try:
+            labels = _labels(of_row, spec.masks[name], image.upright, root, spec)
+        except ImageError as error:
+            detail = ": ".join(filter(None, [f"feature '{name}'", error.detail]))
+            raise ImageError(error.code, detail) from None
         prepared[name] = masks.encode_mask(resize_labels(labels, placement))
     return prepared
+
+
+def _labels(
+    of_row: str | tuple[str, ...],
+    feature: MaskFeature,
+    size: tuple[int, int],
+    root: str,
+    spec: CorpusSpec,
+) -> masks.Mask:
+    """Returns the label indices of one mask, of the size of its upright image."""
+    if not isinstance(of_row, str):
+        return masks.mask_of_runs(of_row, feature, size)
+    data = _read(of_row, root, spec)
+    if data is None:
+        if feature.absent == "empty":
+            return masks.empty_mask(size)
+        raise ImageError("mask_missing")
+    labels = masks.mask_of_file(data, feature, max_pixels=spec.images.max_pixels)
+    if labels.shape[::-1] != size:
+        mask, whole = (f"{w} x {h}" for w, h in (labels.shape[::-1], size))
+        raise ImageError("mask_size", f"{mask}, and its image {whole}")
+    return labels
 
 
 def _read(path: str, root: str, spec: CorpusSpec) -> bytes | np.ndarray | None:
@@ -67,8 +83,8 @@ def _read(path: str, root: str, spec: CorpusSpec) -> bytes | np.ndarray | None:
     if not path:
         return None
     try:
-        return members.read(root, path, spec.images)
-    except FileNotFoundError:
+        return members.read(root, path, spec.images_and_masks)
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except storage_errors() as error:
         raise BuildError(f"a mask cannot be read now ({type(error).__name__})") from None

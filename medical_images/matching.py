@@ -22,6 +22,7 @@ from medical_images.values import leaves_root
 
 # The rows' own columns keep their names; no header can hold the NUL that sets ours apart.
 PATH = "\0path"
+_NO_MATCH = "\0no_match"  # the derived column whose pattern a row does not hold, or ""
 UNTOLD = "Without tables, the paths must tell every column"
 
 
@@ -78,8 +79,15 @@ class Sieve:
 
 
 def derive(sieve: Sieve, spec: CorpusSpec, *, from_path: bool) -> None:
-    """Adds derived columns, in the order of the spec: those that need the path, or the others."""
+    """Adds derived columns, in the order of the spec: those that need the path, or the others.
+
+    Rows that do not match are taken out; where no path is needed by `match`, which knows the images
+    that they name.
+    """
     late = spec.derived_from_path
+    if not from_path:
+        blank = pd.Series("", index=sieve.frame.index, dtype="str")
+        sieve.frame = sieve.frame.assign(**{_NO_MATCH: blank})
     for name in spec.derive:
         if (name in late) != from_path:
             continue
@@ -91,8 +99,14 @@ def derive(sieve: Sieve, spec: CorpusSpec, *, from_path: bool) -> None:
         found = pd.Series([cut[cell] for cell in source], index=source.index, dtype="object")
         unmatched = found.isna() & (source != "")
         sieve.frame = sieve.frame.assign(**{name: found.fillna("").astype("str")})
-        if not rule.optional:
+        if rule.optional:
+            continue
+        if from_path:
             sieve.remove(unmatched, "derive_no_match", column=name)
+        else:
+            told = sieve.frame[_NO_MATCH]
+            told = told.mask(unmatched & (told == ""), name)
+            sieve.frame = sieve.frame.assign(**{_NO_MATCH: told})
 
 
 def _column_of(source: str) -> str:
@@ -112,23 +126,28 @@ def _first_group(pattern: re.Pattern[str], cell: str) -> str | None:
     return found and (found[1] if pattern.groups else found[0])
 
 
-def told_columns(files: pd.DataFrame, templates: Sequence[PathTemplate]) -> list[dict[str, str]]:
-    """Returns, for each file, the columns that its path tells by the first template it fits."""
+def told_columns(
+    files: pd.DataFrame, templates: Sequence[PathTemplate]
+) -> list[dict[str, str] | None]:
+    """Returns, for each file, the columns that its path tells by the first template it fits.
+
+    It is None of a file that fits none, such as one that lies deeper.
+    """
     told = []
     for path in files["path"]:
         candidates = (template.file_columns(path) for template in templates)
-        told.append(next((columns for columns in candidates if columns is not None), {}))
+        told.append(next((columns for columns in candidates if columns is not None), None))
     return told
 
 
 def rows_of_files(
     files: pd.DataFrame,
-    told: Sequence[Mapping[str, str]],
+    told: Sequence[Mapping[str, str] | None],
     templates: Sequence[PathTemplate],
     *,
     num_before: int = 0,
 ) -> pd.DataFrame:
-    """Makes rows of files, for a corpus without tables.
+    """Makes rows of the files that fit a template, for a corpus without tables.
 
     Args:
       files: The files, sorted by path.
@@ -137,19 +156,49 @@ def rows_of_files(
       num_before: How many files of the corpus stand before these.
     """
     columns = sorted({name for template in templates for name in template.columns})
-    frame = frame_of_paths(told, columns=columns, num_before=num_before)
-    return frame.assign(**{PATH: files["path"].to_numpy()})
+    cells = [columns_of_file or {} for columns_of_file in told]
+    frame = frame_of_paths(cells, columns=columns, num_before=num_before)
+    frame = frame.assign(**{PATH: files["path"].to_numpy()})
+    return frame[[columns_of_file is not None for columns_of_file in told]]
 
 
-def untold_columns(told: set[str], num_files: int, spec: CorpusSpec) -> list[Problem]:
-    """Says which columns of the spec no path tells, where there are no tables."""
-    if not num_files:
-        return [Problem(where="images.path", what="no image file fits the path")]
+def names_told(told: Sequence[Mapping[str, str] | None]) -> set[str]:
+    """Returns the columns that any of these paths tells."""
+    return {name for columns in told for name in columns or ()}
+
+
+def untold_columns(
+    told: set[str], spec: CorpusSpec, log: RejectLog, *, num_rows: int, num_files: int
+) -> list[Problem]:
+    """Says which columns of the spec no path tells, where there are no tables.
+
+    Args:
+      told: What `names_told` returns of all files.
+      spec: The path templates, and all that reads columns.
+      log: Files that were taken out before they were made rows.
+      num_rows: How many rows were made of the others.
+      num_files: How many files there are.
+    """
+    if not num_rows:
+        return _none_fits(log, num_files=num_files)
     known = told | set(spec.derive)
-    return [
-        Problem(where="images.path", what=f"no part '{{{name}}}'; {nearest(name, known)}")
-        for name in sorted({column for _, column in spec.columns_used()} - known)
-    ]
+    cut = {name for template in spec.images.templates for name in template.columns}
+    problems = []
+    for name in sorted({column for _, column in spec.columns_used()} - known):
+        what = f"no part '{{{name}}}'; {nearest(name, known)}"
+        if name in cut:
+            what = f"the path holds slices of '{name}' only, and does not tell '{{{name}}}' whole"
+        problems.append(Problem(where="images.path", what=what))
+    return problems
+
+
+def _none_fits(log: RejectLog, *, num_files: int) -> list[Problem]:
+    """Says what was found where no file can be made a row."""
+    taken_out = RejectLog(log.entries[log.entries["code"] != "image_unreferenced"])
+    what = "no image file fits the path"
+    if num_unfit := num_files - len(taken_out.entries):
+        what += f"; of {num_unfit} that are there, a column would hold '/' or differ within a path"
+    return [Problem(where="images.path", what=what), *taken_out.problems()]
 
 
 def keys_of_rows(rows: pd.DataFrame, templates: Sequence[PathTemplate]) -> pd.DataFrame:
@@ -194,7 +243,8 @@ def own_files(rows: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:
 def match(sieve: Sieve, found: pd.DataFrame, spec: CorpusSpec) -> pd.DataFrame:
     """Adds `PATH` to the rows; takes out those that name no file, several, or one at fault.
 
-    With `images: {per_row: many}` a row becomes one for each file that fits it.
+    Those of which a column could not be derived are taken out first. With `images: {per_row: many}`
+    a row becomes one for each file that fits it.
 
     Args:
       sieve: The rows.
@@ -205,6 +255,8 @@ def match(sieve: Sieve, found: pd.DataFrame, spec: CorpusSpec) -> pd.DataFrame:
       The files that these rows name, and those taken out before: `path`, and `is_hurt`, whether it
       is the only one of its row.
     """
+    lost = _remove_unmatched(sieve, found, is_each_named=spec.images.per_row == "many")
+    found = found[found["row"].isin(sieve.frame.index)]
     if spec.images.per_row == "many" and PATH not in sieve.frame:
         sieve.frame, found = _one_file_each(sieve.frame, found)
     frame = sieve.frame
@@ -229,7 +281,19 @@ def match(sieve: Sieve, found: pd.DataFrame, spec: CorpusSpec) -> pd.DataFrame:
     policy = spec.rejects.rows_without_image
     outcome: Outcome = "reported" if policy == "report" else "rejected"
     sieve.remove(sieve.frame[PATH] == "", "image_missing", outcome=outcome)
-    return pd.concat([before, claims], ignore_index=True).astype({"is_hurt": "bool"})
+    return pd.concat([lost, before, claims], ignore_index=True).astype({"is_hurt": "bool"})
+
+
+def _remove_unmatched(sieve: Sieve, found: pd.DataFrame, *, is_each_named: bool) -> pd.DataFrame:
+    """Takes out the rows that `derive` marked; returns the files they name, as `match` does."""
+    marks = sieve.frame[_NO_MATCH]
+    claims = found.loc[found["row"].isin(marks.index[marks != ""]), ["row", "path"]]
+    is_named = ~claims["row"].duplicated(keep=False) | is_each_named
+    for name in marks[marks != ""].unique():
+        is_unmatched = (marks == name).reindex(sieve.frame.index)
+        sieve.remove(is_unmatched, "derive_no_match", column=name)
+    sieve.frame = sieve.frame.drop(columns=_NO_MATCH)
+    return claims[["path"]].assign(is_hurt=is_named)
 
 
 def _one_file_each(rows: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -8,12 +8,16 @@ cut out; what decides how pixels are read (tables, colour profiles, gamma, trans
 
 from __future__ import annotations
 
+import logging
 import re
 import struct
 import zlib
 from typing import Literal, NamedTuple
 
 from medical_images.errors import ImageError
+
+# Of each tag of EXIF and TIFF files that it reads, Pillow logs the value, at the level DEBUG.
+logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.INFO)
 
 Fault = Literal["", "truncated", "corrupt", "corrupt_scan"]
 
@@ -22,21 +26,28 @@ _SOI, _EOI, _SOS, _DQT, _COM = 0xD8, 0xD9, 0xDA, 0xDB, 0xFE
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # SOF0 to SOF15
 _HUFFMAN = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive: what all decoders know
 _TABLES = frozenset({0xC4, 0xCC, _DQT, 0xDC, 0xDD})  # DHT, DAC, DQT, DNL, DRI
-_IN_SCAN = _TABLES | {_SOS, _COM, *range(_APP0, 0xF0)}
 _LUMA = (0x11, 0x12, 0x21, 0x22, 0x41)  # 4:4:4, 4:4:0, 4:2:2, 4:2:0, 4:1:1
 _USUAL_SAMPLING = frozenset(
     sampling for luma in _LUMA for sampling in ((luma, 0x11, 0x11), (luma, 0x11, 0x11, luma))
 )
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # in a scan: neither a stuffed byte nor RST
+_SCAN_END = re.compile(rb"\xff[\xc4\xcc\xd9-\xdd\xe0-\xef\xfe]")  # EOI, SOS, tables, APP, COM
 _LENGTH_OF_JFIF, _LENGTH_OF_ADOBE = 16, 14
 
+_MOST_PARTS = 1 << 18  # segments or chunks; a file that has more is made to be slow
+_MOST_SCANS = 100  # likewise: each goes over all pixels, however short it is
+
 _PNG_SIGNATURE = 8
-_KEPT_CHUNKS = frozenset(
-    {
-        *(b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"sRGB"),
-        *(b"iCCP", b"sBIT", b"bKGD", b"hIST", b"pHYs"),
-    }
-)
+_IEND = bytes.fromhex("0000000049454e44ae426082")
+_PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS"})
+_LENGTHS = {  # of chunks that are kept, by the type of colour; iCCP is kept too
+    **{name: dict.fromkeys((0, 2, 3, 4, 6), n) for name, n in ((b"gAMA", 4), (b"cHRM", 32))},
+    **{name: dict.fromkeys((0, 2, 3, 4, 6), n) for name, n in ((b"sRGB", 1), (b"pHYs", 9))},
+    b"sBIT": {0: 1, 2: 3, 3: 3, 4: 2, 6: 4},
+    b"bKGD": {0: 2, 2: 6, 3: 1, 4: 2, 6: 6},
+}
+_REFUSED_CHUNKS = frozenset({b"PLTE", b"iCCP", b"hIST", b"acTL", b"fcTL", *_LENGTHS})
+_MAX_PROFILE = 1 << 20  # bytes; Pillow does not open a file with a larger one
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _CHUNK = struct.Struct(">I4s")
@@ -95,6 +106,7 @@ class PngParts(NamedTuple):
         else empty.
       pixels: Where compressed pixels stand, in order: (start, end).
       cuts: What `strip` leaves out, in order.
+      wrong: Those of them that some reader takes for a fault of the whole image.
     """
 
     width: int
@@ -109,6 +121,7 @@ class PngParts(NamedTuple):
     fault: Fault
     pixels: tuple[tuple[int, int], ...]
     cuts: tuple[Cut, ...]
+    wrong: tuple[Cut, ...]
 
 
 def strip(data: bytes, cuts: tuple[Cut, ...]) -> bytes:
@@ -155,8 +168,12 @@ def read_jpeg(data: bytes) -> JpegParts:
     scan = 0  # where the first scan begins
     sound = complete = True
     cuts: list[Cut] = []
+    num_parts = num_scans = 0
     at = 2
     while True:
+        num_parts += 1
+        if num_parts > _MOST_PARTS:
+            raise ImageError("unsupported", f"JPEG of more than {_MOST_PARTS:,} segments")
         # `at` is where a marker should be: 0xff, any number of them, and a code.
         start = at
         while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] == b"\xff":
@@ -184,6 +201,9 @@ def read_jpeg(data: bytes) -> JpegParts:
             break
         if code == _SOS:
             scan = scan or end
+            num_scans += 1
+            if num_scans > _MOST_SCANS:
+                raise ImageError("unsupported", f"JPEG of more than {_MOST_SCANS} scans")
             end = _end_of_scan(data, end)
             if end < 0:
                 complete = False
@@ -236,9 +256,14 @@ def read_png(data: bytes, *, check_sums: bool = True) -> PngParts:
     palette = transparency = False
     pixels: list[tuple[int, int]] = []
     cuts: list[Cut] = []
-    complete = False
+    wrong: list[Cut] = []
+    kept: set[bytes] = set()
+    complete, num_parts = False, 0
     at, former = _PNG_SIGNATURE, b""
     while at + 12 <= size:
+        num_parts += 1
+        if num_parts > _MOST_PARTS:
+            raise ImageError("unsupported", f"PNG of more than {_MOST_PARTS:,} chunks")
         length, name = _CHUNK.unpack_from(data, at)
         start, end = at + 8, at + 12 + length
         if not name.isalpha() or not (head or name == b"IHDR"):
@@ -260,6 +285,8 @@ def read_png(data: bytes, *, check_sums: bool = True) -> PngParts:
                 raise ImageError("corrupt", "it has two headers")
             head = _header(data[start : end - 4])
         elif name == b"IEND":
+            if length:
+                cuts.append(Cut(at, end, _IEND))
             complete, at = True, end
             break
         elif name == b"PLTE":
@@ -271,10 +298,14 @@ def read_png(data: bytes, *, check_sums: bool = True) -> PngParts:
         elif name == b"eXIf" and not seen_exif:
             seen_exif = True
             orientation, malformed = read_orientation(data[start : end - 4])
-        elif name not in _KEPT_CHUNKS and name[0] < 0x60:  # an upper-case letter: critical
+        elif name not in _PIXEL_CHUNKS and name[0] < 0x60:  # an upper-case letter: critical
             raise ImageError("unsupported", "it has a chunk that PNG does not know")
-        if name not in _KEPT_CHUNKS:
+        if name in kept or not _is_kept(name, view[start : end - 4], colour=head[3]):
             cuts.append(Cut(at, end))
+            if name in _REFUSED_CHUNKS:
+                wrong.append(cuts[-1])
+        elif name not in _PIXEL_CHUNKS:
+            kept.add(name)
         at, former = end, name
     fault: Fault = "" if complete else "truncated" if at < size else "corrupt"
     if not pixels:
@@ -297,6 +328,7 @@ def read_png(data: bytes, *, check_sums: bool = True) -> PngParts:
         fault,
         tuple(pixels),
         tuple(cuts),
+        tuple(wrong),
     )
 
 
@@ -334,15 +366,9 @@ def read_orientation(exif: bytes) -> tuple[int, bool]:
 
 def _end_of_scan(data: bytes, at: int) -> int:
     """Returns where the marker begins that ends a scan, or -1."""
-    while True:
-        found = _MARKER.search(data, at)
-        if found is None:
-            return -1
-        at = found.start()
-        code = data[at + 1]
-        if code == _EOI or code in _IN_SCAN:
-            return at
-        at += 2  # no marker that may stand here: the scan is damaged, and a decoder will say so
+    # Where there are markers that may not stand here, the scan is damaged; a decoder will say so.
+    found = _SCAN_END.search(data, at)
+    return -1 if found is None else found.start()
 
 
 def _frame(segment: bytes) -> tuple[int, int, int, bool]:
@@ -365,7 +391,7 @@ def _frame(segment: bytes) -> tuple[int, int, int, bool]:
 def _cut_of(data: bytes, code: int, start: int, at: int, end: int) -> Cut | None:
     """Returns what is cut out of an application's segment or a comment."""
     content = at + 4
-    if code == _APP2 and data.startswith(b"ICC_PROFILE\0", content):
+    if code == _APP2 and data.startswith(b"ICC_PROFILE\0", content) and end >= content + 14:
         return None
     if code == _APP0 and data.startswith(b"JFIF\0", content) and end >= content + 14:
         if end == at + 2 + _LENGTH_OF_JFIF:
@@ -378,6 +404,27 @@ def _cut_of(data: bytes, code: int, start: int, at: int, end: int) -> Cut | None
             return None
         return Cut(start, end, b"\xff\xee\0\x0e" + data[content : content + 12])
     return Cut(start, end)
+
+
+def _is_kept(name: bytes, content: memoryview, *, colour: int) -> bool:
+    """Whether a chunk decides how pixels are read, and is such that all readers take it."""
+    if name == b"PLTE":
+        return colour == 3  # else it is a suggestion
+    if name == b"iCCP":
+        return _is_profile(bytes(content))
+    return name in _PIXEL_CHUNKS or _LENGTHS.get(name, {}).get(colour) == len(content)
+
+
+def _is_profile(content: bytes) -> bool:
+    title, _, packed = content.partition(b"\0")
+    if not 1 <= len(title) <= 79 or not packed.startswith(b"\0"):
+        return False
+    inflater = zlib.decompressobj()
+    try:
+        inflater.decompress(packed[1:], _MAX_PROFILE)
+    except zlib.error:
+        return False
+    return inflater.eof
 
 
 def _header(chunk: bytes) -> tuple[int, ...]:

@@ -132,7 +132,7 @@ def windowed(values: Array, center: float, width: float) -> NDArray[np.uint8]:
     Args:
       values: Integers or floats of any shape; in their real unit (Hounsfield, say).
       center: The window's center.
-      width: Its width, at least 1.
+      width: Its width; below 1, it is taken as 1.
 
     Returns:
       Of the same shape.
@@ -143,7 +143,7 @@ def windowed(values: Array, center: float, width: float) -> NDArray[np.uint8]:
     """
     if values.dtype == np.uint16 and values.size > 1 << 16:  # look up what there is
         return windowed(np.arange(1 << 16), center, width)[values]
-    middle, reach = center - 0.5, width - 1
+    middle, reach = center - 0.5, max(width - 1, 0)
     above = values.astype(np.float64) - middle
     if reach == 0:
         return (above > 0) * np.uint8(255)
@@ -251,7 +251,10 @@ def _of_declared_type(values: Array, images: Images) -> Array:
     if images.dtype == "uint8":
         if not isinstance(images.window, tuple):
             raise ImageError("needs_window", f"its pixels are {values.dtype.name}")
-        return windowed(values, *images.window)
+        center, width = images.window
+        if values.dtype.kind == "f":  # LINEAR_EXACT; half a unit may be all there is
+            return windowed(values, center + 0.5, width + 1)
+        return windowed(values, center, width)
     kept = values.astype(np.uint16, copy=False) if _fits_uint16(values) else None
     if kept is None or (values.dtype.kind == "f" and not np.array_equal(kept, values)):
         raise ImageError("needs_window", "its pixels are not whole numbers from 0 to 65535")

@@ -24,10 +24,13 @@ from medical_images.image_checks import (
 )
 from medical_images.image_headers import read_header
 from medical_images.image_kinds import Kind, kind_of, kind_of_name, looks_like, other_image
-from medical_images.metadata_segments import JpegParts, read_jpeg, read_png
+from medical_images.metadata_segments import JpegParts, PngParts, read_jpeg, read_png
 from medical_images.metadata_segments import strip as without
 from medical_images.resizing import place, resize_pixels
 from medical_images.spec_images import Images
+
+_LONGEST_SIDE = 1_000_000  # that libpng reads, by which TensorFlow and OpenCV read PNG
+_MOST_VALUES = 1 << 29  # TensorFlow reads fewer; Pillow, a third as many pixels
 
 
 class Prepared(NamedTuple):
@@ -109,11 +112,13 @@ def prepare(
     upright = (look.width, look.height)
     if images.orientation == "apply" and look.orientation > 4:
         upright = upright[::-1]
-    if look.passes and place(*upright, images.resize).is_identity:
+    passes = look.passes and not (kind == "jpeg" and images.jpeg == "png")
+    if passes and place(*upright, images.resize).is_identity:
+        _check_readable(*upright, images)
         return Prepared(look.written, upright, upright, notes)
     with opened(look.data, kind, num_pixels=look.width * look.height) as image:
         array = pixels.to_canonical(image, images, orientation=look.orientation)
-    return _written(array, images, notes if look.passes else (*notes, "converted"))
+    return _written(array, images, notes if passes else (*notes, "converted"))
 
 
 def _kind(data: bytes) -> Kind:
@@ -133,11 +138,20 @@ def _kind(data: bytes) -> Kind:
 def _written(array: NDArray[Any], images: Images, notes: tuple[str, ...]) -> Prepared:
     upright = (array.shape[1], array.shape[0])
     placement = place(*upright, images.resize)
+    _check_readable(placement.width, placement.height, images)
     resized = not placement.is_identity
     if resized:
         array = resize_pixels(array, placement)
     data = pixels.encode(array, images, resized=resized)
     return Prepared(data, (placement.width, placement.height), upright, notes)
+
+
+def _check_readable(width: int, height: int, images: Images) -> None:
+    """Raises ImageError where no reader, or not each, would read what is written."""
+    is_read = width * height * max(images.channels, 3) < _MOST_VALUES
+    if not is_read or max(width, height) > _LONGEST_SIDE:
+        what = f"{width} x {height} pixels are more than TensorFlow and Pillow read"
+        raise ImageError("too_large", f"{what}; see `images: {{resize: ...}}`")
 
 
 def _looks_at(data: bytes, kind: Kind, images: Images, *, strip: bool) -> _Look:
@@ -166,8 +180,20 @@ def _jpeg(data: bytes, images: Images, *, strip: bool) -> _Look:
         and (parts.components, images.channels) in ((1, 1), (1, 3), (3, 3))
         and (parts.orientation == 1 or images.orientation == "ignore")
     )
-    written = bare if strip else data
+    written = data if passes and not strip and _is_opened(data, "jpeg", parts) else bare
     return _Look(bare, written, passes, parts.width, parts.height, parts.orientation, notes)
+
+
+def _is_opened(data: bytes, kind: Kind, parts: JpegParts | PngParts) -> bool:
+    """Whether Pillow reads a file with its metadata; of metadata it takes some for a fault."""
+    if not parts.cuts:
+        return True
+    try:
+        with opened(data, kind, num_pixels=parts.width * parts.height) as image:
+            image.load()
+    except ImageError:
+        return False
+    return True
 
 
 def _notes_of_scan(data: bytes, parts: JpegParts, images: Images) -> tuple[str, ...]:
@@ -207,7 +233,10 @@ def _png(data: bytes, images: Images, *, strip: bool) -> _Look:
     )
     notes = _notes_of_exif(parts.exif_malformed, images)
     bare = without(data, parts.cuts)
-    written = bare if strip else data
+    written = bare
+    if passes and not strip:
+        full = without(data, parts.wrong)
+        written = full if _is_opened(full, "png", parts) else bare
     return _Look(bare, written, passes, parts.width, parts.height, parts.orientation, notes)
 
 

@@ -133,10 +133,12 @@ def lines_as_cells(lines: Collection[str], spec: CorpusSpec) -> Collection[str]:
 
 def _read(path: str | None, *, where: str) -> Key:
     try:
-        secret = _of_environment() if path is None else _of_file(path)
-        return Key(secret.rstrip(b"\r\n"))
+        # No variable holds the key: what shows those of frames shows none.
+        return Key((_of_environment() if path is None else _of_file(path)).rstrip(b"\r\n"))
     except ValueError as error:
         what = f"{_called(path)}: {error}"
+    except FileNotFoundError:
+        what = f"{_called(path)} does not exist; `key_file:` is its path, and not the key itself"
     except PermissionError:
         what = f"{_called(path)} cannot be read"
     except storage_errors() as error:
@@ -171,7 +173,8 @@ def _of_file(path: str) -> bytes:
 
 
 def _called(path: str | None) -> str:
-    return f"the environment variable {KEY_VARIABLE}" if path is None else f"the key file {path}"
+    # A path is not said: who takes `key_file:` for `key:` writes the key there.
+    return f"the environment variable {KEY_VARIABLE}" if path is None else "the key file"
 
 
 def _refuse_among_images(path: str, loaded: LoadedSpec) -> None:

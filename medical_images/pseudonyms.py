@@ -53,10 +53,9 @@ def hide_patients(sieve: Sieve, spec: CorpusSpec) -> pd.DataFrame:
 def hidden_columns(spec: CorpusSpec) -> set[str]:
     """Returns the columns whose cells no message shows.
 
-    They are the ones that tell of patients and, where anything is hidden, those cut out of paths.
+    They are the ones that tell of patients, and those cut out of paths.
     """
-    found = telling_columns(spec.privacy, spec.made_of)
-    return found | columns_of_path(spec.made_of) if spec.privacy.needs_key else found
+    return telling_columns(spec.privacy, spec.made_of) | columns_of_path(spec.made_of)
 
 
 def warnings_of(spec: CorpusSpec) -> list[str]:

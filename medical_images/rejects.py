@@ -24,7 +24,7 @@ Outcome = Literal["rejected", "excluded", "reported", "noted"]
 CODES: Mapping[str, str] = {
     "join_unmatched": "the row has no partner in another table",
     "derive_no_match": "the pattern of a derived column is not found",
-    "path_escape": "the image's path leaves the corpus root",
+    "path_escape": "the path of the image or of its mask leaves the corpus root",
     "image_missing": "the image file that the row names does not exist",
     "image_ambiguous": "several image files fit the row",
     "image_unreferenced": "no row names this image file",
@@ -57,7 +57,7 @@ CODES: Mapping[str, str] = {
     "mask_unreadable": "the mask of the image cannot be used",
     "mask_size": "the mask has another size than its image",
     "image_rejected": "another row of the same image was rejected",
-    "duplicate_row": "the row is an exact copy of another; one is kept",
+    "duplicate_row": "the row tells the same as another of its image; one is kept",
     "conflict": "rows of the same image disagree; none is written",
     "id_missing": "an identifier is missing",
     "label_missing": "a class is missing",
@@ -77,6 +77,16 @@ CODES: Mapping[str, str] = {
 }
 
 _SHOWN = ("label_unknown", "split_unknown")  # the cells at fault are names, and no numbers or ids
+# Of these, the value is what was found in the image's file, in our words.
+_EXPLAINED = frozenset(
+    code
+    for code in CODES
+    if code.startswith(("dicom_", "mask_"))
+    or code in ("not_an_image", "unsupported", "truncated", "corrupt", "corrupt_scan", "too_large")
+    or code in ("multi_frame", "needs_window", "channels")
+)
+_LONGEST_SHOWN = 80  # characters
+_MOST_DETAILS = 3
 _COLUMNS = ["outcome", "code", "kind", "table", "line", "column", "path", "value"]
 
 
@@ -90,7 +100,8 @@ class RejectLog:
     """
 
     entries: pd.DataFrame = dataclasses.field(
-        default_factory=lambda: pd.DataFrame({name: [] for name in _COLUMNS}, dtype="object")
+        default_factory=lambda: pd.DataFrame({name: [] for name in _COLUMNS}, dtype="object"),
+        repr=False,  # tools that show the arguments of calls show no cells
     )
 
     @classmethod
@@ -168,6 +179,8 @@ class RejectLog:
             what = f"{code}: {CODES[str(code)]}; {_how_many(group)}"
             if code in _SHOWN and column not in private:
                 what += _distinct(group)
+            elif code in _EXPLAINED and not column:  # of a cell, it would be the cell
+                what += _explained(group)
             remedy = (allowed or {}).get((str(code), str(column)), "")
             result.append(Problem(where=place or "images", what=what, remedy=remedy))
         return result
@@ -213,4 +226,15 @@ def _distinct(group: pd.DataFrame) -> str:
     values = sorted(set(group.value))
     if len(values) > 20:
         return f"; {len(values)} distinct values"
-    return f"; found {', '.join(repr(value) for value in values)}"
+    return f"; found {', '.join(map(_shown, values))}"
+
+
+def _explained(group: pd.DataFrame) -> str:
+    details = sorted(set(group.value) - {""})
+    if not details:
+        return ""
+    return f"; {'; '.join(details[:_MOST_DETAILS])}{'; ...' * (len(details) > _MOST_DETAILS)}"
+
+
+def _shown(value: str) -> str:
+    return repr(value if len(value) <= _LONGEST_SHOWN else f"{value[:_LONGEST_SHOWN]}...")

@@ -16,6 +16,7 @@ from etils import epath
 from medical_images.corpus import CutCorpus, PlannedCorpus
 from medical_images.engines import Engine
 from medical_images.overwriting import discard
+from medical_images.rejects import RejectLog
 from medical_images.shard_findings import counters_of, faults_of, notes_of
 from medical_images.shard_writing import RESULTS, ShardResult
 from medical_images.shards import ShardTask
@@ -74,8 +75,7 @@ def write_usable(
         if faults.entries.empty:
             break
         planned = planned.without(faults)
-        told = ", ".join(f"{n:,} {code}" for code, n in faults.counts()["rejected"].items())
-        print(f"images that cannot be used are left out ({told}), and the others planned again:")
+        print(f"{_told_of(faults)}, and the others are planned and written again:")
         print(planned.summary())
         _clear(folder, results)
     rest = iter(results)
@@ -88,6 +88,19 @@ def write_usable(
         results={name: list(itertools.islice(rest, len(part))) for name, part in by_split.items()},
         counters=counters,
     )
+
+
+def _told_of(faults: RejectLog) -> str:
+    """Counts images, of which each may have several rows."""
+    images = RejectLog(faults.entries.drop_duplicates(["path", "code"]))
+    told = ", ".join(f"{n:,} {code}" for code, n in images.counts()["rejected"].items())
+    number = len(images.entries)
+    what = (
+        "1 image that cannot be used is"
+        if number == 1
+        else f"{number:,} images that cannot be used are"
+    )
+    return f"{what} left out ({told})"
 
 
 def _clear(folder: epath.Path, results: Sequence[ShardResult]) -> None:

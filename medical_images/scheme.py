@@ -233,7 +233,7 @@ def _refuse_empty_strata(facts: Facts, strata: Strata) -> None:
             where=f"features.{feature}.values",
             what=f"0 of {facts.images.total():,} images have the class"
             f" {', '.join(map(repr, values))}",
-            remedy="take it out of `values:`, or accept it:"
+            remedy="declare only classes that there are, or accept it:"
             " `rejects: {classes_without_image: report}`",
         )
         for feature, values in empty.items()

@@ -259,7 +259,7 @@ class _Sources:
         # What was found good by other rules may not be, or be written otherwise.
         rules = [task.spec.images.model_dump_json(), task.spec.privacy.strip_metadata]
         rules += [task.spec.features[name].model_dump_json() for name in task.spec.masks]
-        self._task = task
+        self._task, self._masks = task, task.spec.images_and_masks
         self._hash = hashlib.sha256(ascii([__version__, task.file_format, *rules]).encode())
 
     def add(self, metadata: bytes, file: ImageOfRow, modified: int, masks: MasksOfRow) -> None:
@@ -270,7 +270,7 @@ class _Sources:
         for told in masks.values():
             self._hash.update(ascii(told).encode())
             if isinstance(told, str) and told:
-                self._hash.update(b"\0%d\0" % modified_at(told, self._task.root, self._task.spec))
+                self._hash.update(b"\0%d\0" % modified_at(told, self._task.root, self._masks))
 
     def digest(self) -> str:
         return self._hash.hexdigest()
@@ -297,7 +297,8 @@ def iter_examples(
             images, _ = _images(source, file, masks, root=root, spec=spec)
         except ImageError as error:
             where = f"{file.table} line {file.line}"
-            raise BuildError(f"{where}: its image cannot be used ({error})") from None
+            what = f"{where}: its image cannot be used ({error})"
+            raise BuildError(f"{what}; engine 'tfds' cannot leave it out, 'local' can") from None
         yield {**example, **images}
 
 
@@ -315,7 +316,7 @@ def _sources_of(task: ShardTask) -> str:
     sources = _Sources(task)
     files, masks = files_of(task.loaded), masks_of(task.loaded, task.spec)
     for file, metadata, told in zip(files, _metadata(task), masks, strict=True):
-        sources.add(metadata, file, modified_at(file.path, task.root, task.spec), told)
+        sources.add(metadata, file, modified_at(file.path, task.root, task.spec.images), told)
     return sources.digest()
 
 

@@ -6,6 +6,7 @@ place in the file and the nearest known word, all of them at once.
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ import pydantic
 from etils import epath
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from medical_images.errors import Problem, SpecError, nearest
+from medical_images.errors import BuildError, Problem, SpecError, nearest
 from medical_images.explode import Explode
 from medical_images.paths import absolute, joined
 from medical_images.remote import storage_errors, why_unreachable
@@ -223,6 +224,8 @@ class CorpusSpec(SpecPart):
     def _wrong_derivations(self) -> Iterator[tuple[Place, str]]:
         later = list(self.derive)
         for name, derive in self.derive.items():
+            if what := _wrong_source(derive.source):
+                yield ("derive", name, "from"), what
             if derive.source in later:
                 what = f"'{derive.source}' is not made yet; columns are derived in their order"
                 yield ("derive", name, "from"), what
@@ -293,6 +296,12 @@ class CorpusSpec(SpecPart):
         return {k: f for k, f in self.features.items() if isinstance(f, MaskFeature)}
 
     @property
+    def images_and_masks(self) -> Images:
+        """What is said of images, with the paths of masks among theirs, which enter files too."""
+        paths = [feature.path for feature in self.masks.values() if feature.path is not None]
+        return self.images.model_copy(update={"path": [*self.images.path, *paths]})
+
+    @property
     def boxes(self) -> tuple[str, BoxesFeature] | None:
         """The name and the spec of the boxes feature, if there is one."""
         for name, feature in self.features.items():
@@ -328,6 +337,25 @@ class CorpusSpec(SpecPart):
 def _is_of_file(source: str) -> bool:
     """Whether a column is derived from the image's file, and not from another column."""
     return source == IMAGE_PATH or source.startswith(DICOM)
+
+
+def _wrong_source(source: str) -> str:
+    """Says what is wrong with the name of a DICOM field; "" too where pydicom is not installed."""
+    if not source.startswith(DICOM):
+        return ""
+    name = source.removeprefix(DICOM)
+    from medical_images.dicom.headers import is_keyword
+
+    try:
+        if is_keyword(name):
+            return ""
+    except BuildError:
+        return ""  # no DICOM file can be read either, which will be told
+    from pydicom.datadict import keyword_dict
+
+    near = difflib.get_close_matches(name, keyword_dict, n=1)
+    meant = f"; did you mean '{near[0]}'?" if near else ""
+    return f"'{name}' is no keyword of a DICOM field of text or numbers, such as PatientAge{meant}"
 
 
 def leave_one_out_name(feature: str, value: str) -> str:

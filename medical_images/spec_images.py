@@ -55,6 +55,8 @@ class Images(SpecPart):
       check: How images are checked while they are written: `full` decodes them, `header` reads
         their headers, `none` only sees what kind they are.
       max_pixels: The largest image accepted, width times height.
+      jpeg: Whether JPEG files that readers decode to what is declared are written as they are
+        (`keep`), or as `png`, of which all readers give just the same pixels.
       corrupt_scan: What happens to a JPEG file that a lenient decoder reads and a strict one does
         not: `reject`, or `write`.
       alpha: What becomes of pixels that are not opaque, where the dataset has no alpha: `reject`
@@ -79,6 +81,7 @@ class Images(SpecPart):
     window: Literal["file"] | tuple[float, float] | None = None
     check: Literal["full", "header", "none"] = "full"
     max_pixels: int = Field(default=_PIXELS, ge=1)
+    jpeg: Literal["keep", "png"] = "keep"
     corrupt_scan: Literal["reject", "write"] = "reject"
     alpha: Literal["reject", "drop", "black", "white"] = "reject"
     to_grey: Literal["reject", "luma"] = "reject"
@@ -117,8 +120,8 @@ class Images(SpecPart):
     @field_validator("window")
     @classmethod
     def _has_width(cls, value: Any) -> Any:
-        if isinstance(value, tuple) and not value[1] >= 1:
-            raise ValueError("a window is [center, width], and its width at least 1")
+        if isinstance(value, tuple) and not value[1] > 0:
+            raise ValueError("a window is [center, width], and its width above 0")
         return value
 
     @model_validator(mode="after")

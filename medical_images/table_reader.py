@@ -12,6 +12,7 @@ table is read whole.
 from __future__ import annotations
 
 import codecs
+import collections
 import contextlib
 import csv
 import dataclasses
@@ -22,7 +23,7 @@ import re
 import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import BinaryIO, cast
+from typing import BinaryIO, TextIO, cast
 
 import pandas as pd
 from etils import epath
@@ -34,6 +35,8 @@ from medical_images.spec_parts import Table, normal_form
 # Which line of which table a row stands on; no header can hold the NUL that sets these apart.
 TABLE, LINE = "\0table", "\0line"
 _MAX_CELL = 1 << 24  # characters; an unclosed quote would swallow the rest of a file
+_NUM_SHOWN = 20  # columns
+_MAX_LINE = 2 * _MAX_CELL  # characters; it is held in memory before its cells are found
 _BLOCK = 1 << 20  # bytes
 # Encodings in which the bytes of line ends are line ends wherever they stand.
 _CAN_BE_CUT = re.compile(r"utf-8(-sig)?|ascii|iso8859-\d+|cp125\d|koi8-[rtu]")
@@ -362,7 +365,7 @@ def _next_line(file: BinaryIO, begin: int, quote: bytes = b"", num_quotes: int =
 class _Reader:
     """Reads the lines of one table, or of a part of it, into columns."""
 
-    def __init__(self, table: Table, text: Iterable[str]) -> None:
+    def __init__(self, table: Table, text: TextIO) -> None:
         self._table = table
         self._num_lines = 0
         self._nul: list[int] = []
@@ -370,25 +373,27 @@ class _Reader:
 
     def read_header(self) -> Header:
         dialect = self._table.dialect
-        for _ in range(dialect.skip_lines):
-            next(self._lines, None)
         header = f"line {dialect.skip_lines + 1}"
         problems: list[Problem] = []
         names: Iterable[str] = self._table.columns or ()
-        if self._table.columns is None:
-            try:
+        try:
+            for _ in range(dialect.skip_lines):
+                next(self._lines, None)
+            if self._table.columns is None:
                 names = next(self._rows(), ())
-            except csv.Error as error:
-                problem = _problem(self._table, header, _csv_words(error))
-                return Header((), self._num_lines, tuple(self._nul), (problem,))
+        except csv.Error as error:
+            problem = _problem(self._table, header, _csv_words(error))
+            return Header((), self._num_lines, tuple(self._nul), (problem,))
         names = [normal_form(name) for name in names]
         if not any(names):
             what = "the table is empty; a header line was expected"
             problems.append(_problem(self._table, header, what))
         renamed = tuple(self._table.rename.get(name, name) for name in names)
-        twice = sorted({name for name in renamed if name and renamed.count(name) > 1})
+        counts = collections.Counter(filter(None, renamed))
+        twice = sorted(name for name, count in counts.items() if count > 1)
         if twice:
-            what = f"the header names {', '.join(map(repr, twice))} twice"
+            more = f" and {len(twice) - _NUM_SHOWN} more" if len(twice) > _NUM_SHOWN else ""
+            what = f"the header names {', '.join(map(repr, twice[:_NUM_SHOWN]))}{more} twice"
             problems.append(_problem(self._table, header, what))
         for name in sorted(set(self._table.rename) - set(names)):
             what = f"`rename:` of '{name}': {nearest(name, filter(None, names))}"
@@ -427,8 +432,10 @@ class _Reader:
         csv.field_size_limit(_MAX_CELL)
         return csv.reader(self._lines, delimiter=separator, quotechar=dialect.quote, strict=True)
 
-    def _counted(self, text: Iterable[str]) -> Iterator[str]:
-        for line in text:
+    def _counted(self, text: TextIO) -> Iterator[str]:
+        while line := text.readline(_MAX_LINE + 1):
+            if len(line) > _MAX_LINE:
+                raise csv.Error(f"a line has more than {_MAX_LINE:,} characters")
             self._num_lines += 1
             if "\0" in line:
                 self._nul.append(self._num_lines)

@@ -178,7 +178,7 @@ def absent_columns(
         for left, right in (table.join.keys if table.join else {}).items():
             for name, names in ((left, so_far), (right, set(header))):
                 if name not in names:
-                    what = f"no column '{name}' to join on; {nearest(name, names)}"
+                    what = f"no column '{name}' to join on; {nearest(name, names & shown)}"
                     problems.append(
                         Problem(where=source.where(("tables", number, "join")), what=what)
                     )

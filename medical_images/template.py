@@ -33,6 +33,7 @@ _TOKEN = re.compile(
 
 _SLASH = re.compile("/")
 _BETWEEN = re.compile(r"(?<=[^/])/(?![^{]*\})")  # a slash that is not in a column's name
+_NOWHERE = re.compile(r"(?<![^/])(?:\./|/)+")  # what leads from a folder to itself
 _STARS = re.compile(r"^\*\*$|\.\*$")
 _EXTENSION = re.compile(rf"\.(?i:{'|'.join(extension[1:] for extension in IMAGE_EXTENSIONS)})")
 
@@ -80,7 +81,8 @@ class PathTemplate:
     r"""A pattern of image paths over the columns of the rows.
 
     Args:
-      text: The template, relative to the corpus root, with `/` between folders.
+      text: The template, relative to the corpus root, with `/` between folders; `./` and repeated
+        slashes are left out, so that each file has one path.
 
     Raises:
       ValueError: A brace is not closed, or the path is absolute or leaves the root.
@@ -102,6 +104,7 @@ class PathTemplate:
             raise ValueError("a brace is not closed, or stands where no column name does")
         if any(_STARS.sub("", part).count("*") > 2 for part in self.text.split("/")):
             raise ValueError("more than two * in one name; they would fit in too many ways")
+        object.__setattr__(self, "text", _NOWHERE.sub("", self.text))
 
     @functools.cached_property
     def parts(self) -> tuple[_Literal | _Column | _Wildcard, ...]:
@@ -183,6 +186,9 @@ class PathTemplate:
     def file_columns(self, path: str) -> dict[str, str] | None:
         """Returns the columns that a file's path tells, or None where it does not fit.
 
+        A column is text inside one folder or file name here. One of which the template takes parts
+        only is not told.
+
         Example:
           >>> PathTemplate('{label}/{patient}-{n}.png').file_columns('CNV/17-2.png')
           {'label': 'CNV', 'patient': '17', 'n': '2'}
@@ -190,7 +196,9 @@ class PathTemplate:
         match = self._capturing_pattern.fullmatch(_normal(path))
         if match is None:
             return None
-        return {name: match[f"c{number}"] for number, name in enumerate(self.columns)}
+        whole = self._capturing_pattern.groupindex
+        columns = enumerate(self.columns)
+        return {name: match[group] for k, name in columns if (group := f"c{k}") in whole}
 
     @functools.cached_property
     def _plain_pattern(self) -> re.Pattern[str]:

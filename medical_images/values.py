@@ -63,8 +63,8 @@ class Parsed:
     Attributes:
       values: One for each row: class name (str; "" is to be masked), labels (tuple of str),
         float64, int64, text (of a date, ISO 8601), a box (tuple xmin, ymin, xmax, ymax in pixels
-        and label, or None), or the path or the runs of a mask (str, "" for none). Where a fault is,
-        anything.
+        and label, or None), the path of a mask (str, "" for none), or its runs as they stand. Where
+        a fault is, anything.
       faults: What could not be parsed.
     """
 
@@ -288,8 +288,7 @@ _PARSERS: Mapping[type, Callable[[Any, Any], _Result]] = {
 def _parse_mask(feature: MaskFeature, rows: pd.DataFrame) -> Parsed:
     """Fills in the path of each mask, or takes its runs as they are."""
     if feature.runs is not None:
-        cells = _with_missing(rows[feature.runs.column], feature)
-        return Parsed(cells.mask(cells.isin(feature.runs.none), ""))
+        return Parsed(rows[feature.runs.column])
     assert feature.template is not None  # the spec is checked
     paths = feature.template.row_keys(rows)
     fault = Fault("path_escape", feature.template.columns[0], leaves_root(paths))

@@ -16,6 +16,7 @@ import yaml
 from medical_images.errors import Problem, SpecError
 
 Path = tuple[str | int, ...]
+_MOST_PARTS = 200_000  # aliases of aliases become any number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +47,7 @@ def parse_yaml(text: str, *, name: str) -> YamlSource:
     """Parses a YAML document.
 
     Raises:
-      SpecError: The text is not YAML, or a key stands twice.
+      SpecError: The text is not YAML, a key stands twice, or it has too many parts.
 
     Example:
       >>> source = parse_yaml('values: [no, 007]', name='corpus.yaml')
@@ -57,10 +58,13 @@ def parse_yaml(text: str, *, name: str) -> YamlSource:
     """
     try:
         node = yaml.compose(text, Loader=yaml.BaseLoader)
+        builder = _Builder(name)
+        data = builder.build(node, ()) if node is not None else {}
     except yaml.YAMLError as error:
         raise SpecError([_syntax_problem(error, name)], headline="Not valid YAML") from None
-    builder = _Builder(name)
-    data = builder.build(node, ()) if node is not None else {}
+    except RecursionError:
+        problem = Problem(where=name, what="its parts stand too deep in each other")
+        raise SpecError([problem], headline="The spec cannot be used") from None
     if builder.problems:
         raise SpecError(builder.problems, headline="The spec cannot be used")
     return YamlSource(name, data, builder.places)
@@ -79,11 +83,17 @@ class _Builder:
         self.name = name
         self.places: dict[Path, tuple[int, int]] = {}
         self.problems: list[Problem] = []
+        self._num_parts = 0
         self._open: list[yaml.Node] = []  # the nodes around the one that is built
 
     def build(self, node: yaml.Node, path: Path) -> Any:
         if any(node is outer for outer in self._open):
             self._problem(node, "an alias stands inside what it refers to")
+            return None
+        self._num_parts += 1
+        if self._num_parts > _MOST_PARTS:
+            if self._num_parts == _MOST_PARTS + 1:
+                self._problem(node, f"the spec has more than {_MOST_PARTS:,} parts")
             return None
         self._note(path, node)
         self._open.append(node)

@@ -417,7 +417,7 @@ def test_images_of_one_size_are_compared_in_many_parts(tmp_path, monkeypatch):
 
     compare_samples = beam_join.compare_samples
     monkeypatch.setattr(beam_join, "compare_samples", compare)
-    files = {f"img/{n}.png": f"{n % 30:02}" for n in range(40)}
+    files = {f"img/{n}.png": f"GIF89a{n % 30:02}" for n in range(40)}
     files |= {"data.csv": "id,patient\n" + "".join(f"{n},{n}\n" for n in range(40))}
     loaded = write(
         tmp_path / "corpus", OFFICIAL % ", validation: 1", {**files, "x.txt": "1", "y.txt": "2"}

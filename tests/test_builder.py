@@ -16,6 +16,7 @@ from PIL import Image
 
 import medical_images as mi
 from medical_images import corpus, shards
+from medical_images.rejects import RejectLog
 
 CLASSES = ["nv", "mel", "bkl", "bcc", "akiec", "vasc", "df"]
 
@@ -171,7 +172,8 @@ def test_images_that_prove_unusable_are_left_out_of_plan_index_and_certificate(
     spec = corpus / "corpus.yaml"
     spec.write_text(spec.read_text() + "\nrejects: {max_fraction: 0.01}\n")
     local = build(spec, tmp_path / "data")
-    assert "planned again" in capsys.readouterr().out
+    told = "3 images that cannot be used are left out (1 not_an_image, 2 truncated), and the others"
+    assert told in capsys.readouterr().out
     beam = build(spec, tmp_path / "beam", beam_runner="FnApiRunner")
     # As if they had never been there.
     table = corpus / "metadata.csv"
@@ -186,6 +188,28 @@ def test_images_that_prove_unusable_are_left_out_of_plan_index_and_certificate(
         assert told["rejects"]["rejected"] == {"not_an_image": 1, "truncated": 2}
         verified = mi.verify(builder)
         assert not verified
+
+
+def test_nothing_is_noted_of_an_image_as_written_that_is_left_out(phantom_corpus, tmp_path):
+    folder = tmp_path / "corpus"
+    shutil.copytree(phantom_corpus.parent, folder)
+    names = sorted(path.name for path in (folder / "images").iterdir())
+    for name in names[1:3]:
+        shutil.copy(folder / "images" / names[0], folder / "images" / name)
+    spec = (
+        folder / "corpus.yaml"
+    ).read_text() + "\nrejects: {max_fraction: 0.1}\nduplicates: report\n"
+    (folder / "corpus.yaml").write_text(spec)
+    planned = corpus.plan_corpus(mi.load_spec(folder / "corpus.yaml"))
+    noted = planned.accepted.log.entries
+    assert set(noted["outcome"]) == {"noted"}
+    copies = [f"images/{name}" for name in names[:3]]  # their labels differ
+    assert set(noted["path"]) == set(copies)
+    lost = noted[noted["path"] == copies[1]].iloc[:1]
+    fault = RejectLog().adding(outcome="rejected", code="truncated", kind="row", entries=lost)
+    entries = planned.without(fault).accepted.log.entries
+    found = set(zip(entries["path"], entries["outcome"], strict=True))
+    assert found == {(copies[0], "noted"), (copies[1], "rejected"), (copies[2], "noted")}
 
 
 def sums_of(builder):

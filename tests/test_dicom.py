@@ -478,6 +478,25 @@ def test_each_frame_is_read_by_itself():
     assert outcome(dicom_bytes(GREY_8), frame=0) == PIXELS
 
 
+def test_a_file_is_parsed_once_for_all_its_frames(monkeypatch):
+    """Or the time of a long film would grow with the square of its length."""
+    parsed = []
+    read = headers.read_dataset
+    monkeypatch.setattr(
+        "medical_images.dicom.pixels.read_dataset",
+        lambda file: (parsed.append(file), read(file))[1],
+    )
+    stack = np.arange(24, dtype="uint8").reshape(3, 2, 4)
+    films = [dicom_bytes(stack + more) for more in (0, 100)]
+    for film, more in zip(films, (0, 100), strict=True):
+        for index in (2, 0, 1):
+            found = read_pixels(film, images(), frame=index)
+            np.testing.assert_array_equal(found, stack[index] + more)
+    assert len(parsed) == 2
+    np.testing.assert_array_equal(read_pixels(films[0], images(), frame=1), stack[1])
+    assert outcome(films[1]) == "dicom_frames"
+
+
 def test_an_unknown_transfer_syntax_is_named():
     for name in ("1.2.840.10008.1.2.4.100", "1.2.3.4.5"):  # MPEG2, and nobody's
         dataset = dataset_of(GREY_8)

@@ -1,12 +1,13 @@
 """Images, masks and boxes of a whole build: resized together, and what cannot be used left out."""
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from conftest import build
+from conftest import build, shard_bytes
 from PIL import Image
 
 import medical_images as mi
@@ -70,7 +71,8 @@ def test_masks_and_boxes_lie_where_the_image_shows_them(corpus, tmp_path, resize
     images = "{}" if resize == "{}" else f'{{"resize": {resize}}}'
     builder = build(spec_of(corpus, images), tmp_path / "data", **beam)
     examples = list(tfds.as_numpy(builder.as_dataset(split="train")))
-    again = list(builder_in(tmp_path, "array_record", corpus, images).as_data_source(split="train"))
+    again = of_array_records(spec_of(corpus, images), tmp_path / "other")
+    again = list(again.as_data_source(split="train"))
     assert len(examples) == len(again) == NUM_IMAGES
     by_id = {example["id"]: example for example in again}
     for example in examples:
@@ -92,11 +94,35 @@ def test_masks_and_boxes_lie_where_the_image_shows_them(corpus, tmp_path, resize
             np.testing.assert_array_equal(other[name], example[name])
 
 
-def builder_in(tmp_path, file_format, corpus, images):
-    config = mi.MedicalImagesConfig(name="mine", spec=str(spec_of(corpus, images)))
-    builder = mi.Builder(config=config, data_dir=tmp_path / "other", file_format=file_format)
+def of_array_records(spec, data_dir):
+    config = mi.MedicalImagesConfig(name="mine", spec=str(spec))
+    builder = mi.Builder(config=config, data_dir=data_dir, file_format="array_record")
     builder.download_and_prepare()
     return builder
+
+
+def test_masks_may_stand_in_a_container_of_their_own(corpus, tmp_path):
+    expected = build(spec_of(corpus), tmp_path / "expected")
+    with zipfile.ZipFile(corpus / "masks.zip", "w") as file:
+        for path in sorted((corpus / "mask").iterdir()):
+            file.write(path, f"all/{path.name}")
+            path.unlink()
+    path = spec_of(corpus)
+    path.write_text(path.read_text().replace("mask/{id}.png", "masks.zip/all/{id}.png"))
+    found = build(path, tmp_path / "data")
+    assert shard_bytes(found) == shard_bytes(expected)
+
+
+def test_jpeg_written_as_png_is_the_same_in_both_readers(tmp_path):
+    spec = mi.write_phantom(tmp_path / "corpus", num_images=20, height=60, width=70)
+    spec.write_text(spec.read_text().replace("images:\n", "images:\n  jpeg: png\n", 1))
+    one_by_one, builder = build(spec, tmp_path / "data"), of_array_records(spec, tmp_path / "other")
+    assert builder.info.metadata["images"] == {"converted": 20}
+    for split in builder.info.splits:
+        examples = tfds.as_numpy(one_by_one.as_dataset(split=split))
+        for one, other in zip(examples, builder.as_data_source(split=split), strict=True):
+            np.testing.assert_array_equal(one["image"], other["image"])
+            assert one["image_id"] == other["image_id"]
 
 
 def test_a_mask_that_is_missing_damaged_or_of_another_size_rejects_its_image(corpus, tmp_path):

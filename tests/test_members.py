@@ -17,8 +17,10 @@ import pytest
 from dicom_files import dicom_bytes
 from test_beam_reading import MANY_PARTS, check_equal, write
 
-from medical_images.containers import container, members
+from medical_images import members
+from medical_images.containers import container
 from medical_images.copies import find_copies
+from medical_images.dicom import headers
 from medical_images.errors import ImageError, SpecError
 from medical_images.header_facts import facts_of_files, read_pixel_sizes
 from medical_images.images import list_images
@@ -206,6 +208,13 @@ def test_hdf5_holds_encoded_bytes_and_arrays(tmp_path):
             read(tmp_path, f"train.h5/{name}", H5)
 
 
+def test_a_dataset_that_holds_no_images_is_told_where_a_template_enters_it(tmp_path):
+    with h5py.File(tmp_path / "train.h5", "w") as file:
+        file["x"] = np.zeros((2, 3, 9, 9), np.uint8)  # channels before height and width
+        file["labels"] = np.zeros(2, np.int64)
+    assert found_in(tmp_path, Images(path="train.h5/x/{row}")) == {"train.h5/x": "unsupported"}
+
+
 def test_no_more_of_hdf5_is_read_than_an_image_may_have(tmp_path):
     with h5py.File(tmp_path / "train.h5", "w") as file:
         file.create_dataset("x", (2, 99_999, 99_999), dtype="u1", chunks=(1, 9, 9))
@@ -314,7 +323,7 @@ def test_frames_of_dicom_are_members_of_their_file(tmp_path):
 
 def test_without_frames_a_dicom_file_is_a_file(tmp_path):
     (tmp_path / "a.dcm").write_bytes(b"any")
-    images = Images(path=["{study}.dcm", "{study}.dcm/*"])
+    images = Images(path="{study}.dcm")
     assert found_in(tmp_path, images) == {"a.dcm": ""}
     assert members.frame_of(str(tmp_path), "a.dcm", images) == ("a.dcm", None)
 
@@ -326,14 +335,15 @@ def digests(folder: pathlib.Path, images: Images) -> dict[str, str]:
 
 
 def test_copies_are_told_by_pixels_where_one_file_holds_many(tmp_path):
-    stack = np.zeros((3, 8, 9), np.uint8)
-    stack[1] = 1
+    drawn = np.arange(8 * 9, dtype=np.uint8).reshape(8, 9)
+    stack = np.stack([drawn, drawn + 1, drawn])
     (tmp_path / "a.dcm").write_bytes(dicom_bytes(stack))
     with h5py.File(tmp_path / "b.h5", "w") as file:
         file["x"], file["wide"] = stack, stack.reshape(3, 6, 12)
     write_nifti(tmp_path / "c.nii", stack.T)
-    write_zip(tmp_path / "d.zip", {"1.png": b"same", "2.png": b"same", "3.png": b"some"})
-    (tmp_path / "4.png").write_bytes(b"same")
+    same, some = (b"\x89PNG\r\n\x1a\n" + rest for rest in (b"same", b"some"))
+    write_zip(tmp_path / "d.zip", {"1.png": same, "2.png": same, "3.png": some})
+    (tmp_path / "4.png").write_bytes(same)
     images = Images(
         path=["{id}.dcm/*", "{id}.h5/**/*", "{id}.nii/*", "d.zip/*.png", "{id}.png"],
         frames="all", channels=1, window="file",
@@ -449,3 +459,24 @@ def test_fields_of_dicom_are_columns(tmp_path):
     found = facts_of_files(str(tmp_path), files, spec)
     expected = pd.Series(["", "063Y"], dtype="str")
     pd.testing.assert_series_equal(found["dicom.PatientAge"], expected)
+
+
+def test_fields_are_read_once_for_all_frames(tmp_path, monkeypatch):
+    read_before = []
+    fields_of = headers.fields_of
+    monkeypatch.setattr(headers, "fields_of", lambda *a: (read_before.append(a), fields_of(*a))[1])
+    film = np.zeros((3, 8, 9), np.uint8)
+    (tmp_path / "a.dcm").write_bytes(dicom_bytes(film, PatientAge="033Y"))
+    write_zip(tmp_path / "z.zip", {"b.dcm": dicom_bytes(film, PatientAge="044Y")})
+    spec = CorpusSpec.from_dict(
+        {
+            "name": "mine",
+            "images": {"path": ["{s}.dcm/{n}", "z.zip/{s}.dcm/{n}"], "frames": "all"},
+            "derive": {"age": {"from": "dicom.PatientAge"}},
+            "features": {"age": {"type": "text"}},
+        }
+    )
+    files = list_images(str(tmp_path), spec.images)
+    found = facts_of_files(str(tmp_path), files, spec)
+    assert list(found["dicom.PatientAge"]) == ["033Y"] * 3 + ["044Y"] * 3
+    assert len(read_before) == 2

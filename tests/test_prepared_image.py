@@ -203,6 +203,52 @@ def test_chunks_of_png_do_not_change_what_readers_find(chunks, passes):
         assert np.array_equal(array, RGB)
 
 
+REFUSED = {  # by Pillow, OpenCV or TensorFlow, though the sums of all chunks are right
+    "gamma": [chunk(b"gAMA", bytes(2))],
+    "chromaticities": [chunk(b"cHRM", bytes(3))],
+    "colour space": [chunk(b"sRGB", b"")],
+    "density": [chunk(b"pHYs", bytes(5))],
+    "bits": [chunk(b"sBIT", bytes(13))],
+    "background": [chunk(b"bKGD", bytes(12))],
+    "profile": [chunk(b"iCCP", b"x\0\7" + zlib.compress(b"profile"))],
+    "profile that ends early": [chunk(b"iCCP", b"x\0\0" + zlib.compress(b"profile")[:-6])],
+    "large profile": [chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(2 << 20)))],
+    "two palettes of colours": [chunk(b"PLTE", bytes(3)), chunk(b"PLTE", bytes(33))],
+    "two gammas": [chunk(b"gAMA", bytes(4)), chunk(b"gAMA", bytes(2))],
+}
+
+
+@pytest.mark.parametrize("strip", [True, False])
+@pytest.mark.parametrize("name", REFUSED)
+def test_chunks_that_a_reader_refuses_are_left_out(name, strip):
+    data = with_chunks(encoded(RGB, "PNG"), chunk(b"tEXt", b"a\0text"), *REFUSED[name])
+    found = prepare(data, images(), strip=strip)
+    assert not found.notes
+    assert (b"tEXt" in found.data) != strip
+    for array in by_each_reader(found.data, channels=3).values():
+        assert np.array_equal(array, RGB)
+
+
+def test_metadata_that_a_reader_refuses_is_left_out():
+    data = with_chunks(
+        encoded(RGB, "PNG"), chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(2 << 20)))
+    )
+    assert b"zTXt" not in prepare(data, images(), strip=False).data
+    plain = encoded(RGB, "JPEG", quality=90)
+    for odd in (segment(0xE2, b"ICC_PROFILE\0"), segment(0xEE, b"Adobe")):
+        assert prepare(with_segments(plain, odd), images()).data == plain
+        assert prepare(with_segments(plain, odd), images(), strip=False).data == plain
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("size", [(1_000_001, 1), (1, 1_000_001), (14_000, 14_000)])
+def test_what_readers_do_not_read_is_not_written(size, kind):
+    data = encoded(Image.new("1", size), kind)
+    assert code_of(data, channels=1, max_pixels=10**9) == "too_large"
+    resized = prepare(data, images(channels=1, max_pixels=10**9, resize={"max_side": 100}))
+    assert max(resized.size) == 100
+
+
 def interlaced(array: np.ndarray) -> bytes:
     """A PNG file of RGB in Adam7's order."""
     rows = b""

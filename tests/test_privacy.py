@@ -23,6 +23,7 @@ from planted import (
     build_hidden_and_die,
     build_hidden_by_beam,
     build_without_key,
+    planted_image,
     tokens_below,
     tokens_in,
     write_dicom_files,
@@ -32,10 +33,14 @@ from planted import (
 import medical_images as mi
 from medical_images import corpus, pseudonyms
 from medical_images.errors import BuildError, SpecError
+from medical_images.header_facts import read_pixel_sizes
 from medical_images.matching import Sieve
+from medical_images.prepared_image import prepare
 from medical_images.privacy_key import Key, read_key, with_key
+from medical_images.rejects import RejectLog
 from medical_images.shards import ShardTask
 from medical_images.spec import CorpusSpec, LoadedSpec, load_spec
+from medical_images.spec_images import Images
 from medical_images.spec_privacy import KEY_VARIABLE
 from medical_images.table_reader import LINE, TABLE
 
@@ -218,8 +223,10 @@ def pipe(folder):
         (none_at_all, "MEDICAL_IMAGES_KEY: is not set"),
         (empty, "MEDICAL_IMAGES_KEY: is not set"),
         (too_short, "MEDICAL_IMAGES_KEY: a key has at least 16 bytes"),
-        (lambda folder: "absent", "absent cannot be read"),
-        (lambda folder: "images", "images cannot be read"),
+        (lambda folder: "absent", "the key file does not exist; `key_file:` is its path"),
+        (lambda folder: KEY.hex(), "the key file does not exist"),  # the key by mistake
+        (lambda folder: KEY.hex() * 9, "the key file cannot be read: File name too long"),
+        (lambda folder: "images", "the key file cannot be read"),
         (pipe, "is no regular file"),
         (written("short", b"KQkeyKQ\n\n\n\n\n\n\n\n\n\n\n"), "a key has at least 16 bytes"),
         (written("others", mode=0o640), r"others can read it \(mode 640\); `chmod 600` it"),
@@ -244,7 +251,13 @@ def test_a_build_without_a_good_key_is_refused_before_anything_is_read(
         corpus.plan_corpus(loaded)  # its table does not exist
     assert len(caught.value.problems) == 1
     assert caught.value.problems[0].remedy
+    assert not tokens_in(str(caught.value).encode())
     assert "KQkeyKQ" not in str(caught.value)
+    frame = caught.value.__traceback__
+    while frame is not None:  # tools that report errors show what variables hold
+        held = {name: frame.tb_frame.f_locals[name] for name in frame.tb_frame.f_locals}
+        assert frame.tb_frame.f_code.co_filename == __file__ or KEY not in held.values()
+        frame = frame.tb_next
 
 
 def test_a_key_is_the_same_in_a_file_and_in_the_environment(tmp_path, monkeypatch, key):
@@ -361,6 +374,35 @@ def test_what_is_cut_out_of_paths_is_told_of():
     assert warning.startswith("'stem' is cut out of the paths")
     assert not pseudonyms.warnings_of(spec_of({}, **parts))
     assert not pseudonyms.warnings_of(spec_of({"pseudonymize": ["patient", "stem"]}, **parts))
+    assert pseudonyms.hidden_columns(spec_of({}, **parts)) == {"stem", "side"}
+
+
+def test_libraries_log_no_metadata(tmp_path, caplog):
+    """Even where all is logged: `tfds --verbosity 1` sets the level DEBUG for all libraries."""
+    caplog.set_level(1)
+    shown = Image.new("RGB", (8, 8))
+    shown.save(tmp_path / "a.tif", tiffinfo={270: "ZQQZtiff", 315: "ZQQZartist"})
+    jpeg = planted_image(shown, "jpg")
+    at = jpeg.index(b"\xff\xe0")  # without JFIF, Pillow looks into EXIF for the size of pixels
+    (tmp_path / "b.jpg").write_bytes(jpeg[:at] + jpeg[at + 18 :])
+    images = Images(path=["*.tif", "*.jpg"])
+    for name in ("a.tif", "b.jpg"):
+        prepare((tmp_path / name).read_bytes(), images, name=name)
+    assert read_pixel_sizes(str(tmp_path), ["a.tif", "b.jpg"], images).tolist() == [[8, 8]] * 2
+    assert not tokens_in(caplog.text.encode())
+
+
+def test_what_holds_cells_is_shown_without_them():
+    rows = pd.DataFrame({"table": ["t.csv"], "line": [2], "path": ["ZQQZfile"], "value": ["ZQQZa"]})
+    log = RejectLog().adding(outcome="rejected", code="label_unknown", kind="row", entries=rows)
+    assert not tokens_in(repr(log).encode())
+    long = rows.assign(value="ZQQZa" + "x" * 1000)
+    (problem,) = (
+        RejectLog()
+        .adding(outcome="rejected", code="label_unknown", kind="row", entries=long)
+        .problems()
+    )
+    assert len(str(problem)) < 300
 
 
 # A dataset that is extended

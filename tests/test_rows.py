@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from strategies import FEW, MANY, files_of, rows_of
 
 from medical_images.across_rows import combine
+from medical_images.errors import ImageError
 from medical_images.join import Joined, join_images
+from medical_images.masks import mask_of_runs
 from medical_images.rejects import RejectLog
 from medical_images.spec import CorpusSpec, LabelsFeature
 from medical_images.tables import Rows, explode_table
@@ -115,13 +117,22 @@ ACROSS = {
     "numbers of all rows": (
         {"type": "int", "across_rows": "all", "missing_as": -1}, KIDS, (-1, 3, 7, 7), []),
     "runs of all rows": (
-        RUNS, "id patient m\n1 p 9_2\n1 p -\n1 p 1_4\n1 p -1", ("1 4", "9 2"), []),
+        RUNS, "id patient m\n1 p 9_2\n1 p -\n1 p 1_4\n1 p -1",
+        ("", "-1", "1 4", "9 2"), []),
     "a row without a class": (
         {**DX, "across_rows": "majority"}, "id patient m\n1 p nv\n1 p -\n1 p nv", None,
         [*_rejected("image_rejected", 2, 4), *_rejected("label_missing", 3)]),
     "groups may not differ": (
         {**DX, "across_rows": "majority"}, "id patient m\n1 p nv\n1 q nv\n1 p nv", None,
         _rejected("conflict", 2, 3, 4)),
+    "cells that differ and mean the same": (
+        {**DX, "rename": {"mole": "nv"}}, "id patient m\n1 p mole\n1 p nv\n1 p mole", "nv",
+        [("excluded", "duplicate_row", 3), ("excluded", "duplicate_row", 4)]),
+    "numbers that differ as text only": (
+        {"type": "float", "missing": ["NA"]}, "id patient m\n1 p 7\n1 p 7.0", 7.0,
+        [("excluded", "duplicate_row", 3)]),
+    "a cell without a class beside a class": (DX, "id patient m\n1 p nv\n1 p ?", None,
+                                              _rejected("conflict", 2, 3)),
 }  # fmt: skip
 
 
@@ -390,6 +401,76 @@ def test_columns_are_cut_out_of_header_fields():
     found = joined.records[[f"feature_{name}" for name in features]].fillna(-1)
     assert found.to_numpy().tolist() == [[60.0, "M", "one"], [-1.0, "F", ""]]
     assert _log(joined.log) == [("rejected", "derive_no_match", 4)]
+
+
+@pytest.mark.parametrize(
+    ("none", "absent", "drawn"),
+    [
+        (["-1"], "reject", [1, 0, None, None, 1]),  # as in SIIM-ACR
+        (["-1"], "empty", [1, 0, 0, 0, 1]),
+        ([""], "reject", [1, None, 0, None, 1]),  # as in many tables of Kaggle
+    ],
+)
+def test_a_cell_that_tells_of_no_run_is_a_mask_and_a_missing_one_is_none(none, absent, drawn):
+    runs = {"type": "mask", "runs": {"column": "m", "none": none}, "missing": ["NA"]}
+    spec = _spec({"lesion": {**runs, "absent": absent}})
+    rows = _rows("id patient m\n1 p 1_2\n2 p -1\n3 p -\n4 p NA\n5 p 4_1\n5 p 1_2\n5 p -")
+    records = _join(spec, rows, [f"{n}.png" for n in range(1, 6)]).records
+    found = []
+    for cells in records["feature_lesion"]:
+        try:
+            found.append(int(mask_of_runs(cells, spec.masks["lesion"], (2, 3)).max()))
+        except ImageError as error:
+            found.append(None if error.code in ("mask_missing", "mask_unreadable") else error.code)
+    assert found == drawn
+
+
+MISSED = "id patient m x1 y1 x2 y2\n1 p a1 1 1 2 2\n1 p a2 3 3 4 4\n1 p b 5 5 6 6\n2 p a 1 1 2 2"
+
+
+@pytest.mark.parametrize(
+    ("features", "records", "log"),
+    [
+        ({"box": BOX}, ["2.png"],
+         [*_rejected("derive_no_match", 4), *_rejected("image_rejected", 2, 3)]),
+        ({"kind": {"type": "text"}}, ["1.png", "2.png"],
+         [("excluded", "duplicate_row", 3), *_rejected("derive_no_match", 4)]),
+    ],
+    ids=["boxes", "no boxes"],
+)  # fmt: skip
+def test_an_image_that_lost_a_row_before_it_was_matched_is_no_image_with_fewer_boxes(
+    features, records, log
+):
+    spec = _spec(features, derive={"kind": {"from": "m", "pattern": "^a"}})
+    joined = _join(spec, _rows(MISSED), ["1.png", "2.png", "3.png"])
+    assert joined.records["path"].tolist() == records
+    assert _log(joined.log) == sorted([*log, ("reported", "image_unreferenced", "3.png")])
+
+
+@pytest.mark.parametrize("features", [{}, {"box": BOX}], ids=["no boxes", "boxes"])
+def test_rows_agree_on_what_is_cut_out_and_differ_in_the_rest(features):
+    """Whether there is a finding, of rows that each tell of another one."""
+    found = {"type": "class", "values": ["no", "yes"], "missing_as": "yes"}
+    spec = _spec(
+        {"found": {**found, "rename": {"-1": "no"}}, **features},
+        derive={
+            "found": {"from": "m", "pattern": "^-1$", "optional": True},
+            "unused": {"from": "m"},
+        },
+    )
+    rows = _rows(MISSED.replace(" b ", " c ").replace("2 p a", "2 p -1"))
+    joined = _join(spec, rows, ["1.png", "2.png"])
+    assert joined.records["feature_found"].tolist() == ["yes", "no"]
+    assert joined.log.counts() == ({} if features else {"excluded": {"duplicate_row": 2}})
+
+
+def test_a_conflict_names_the_column():
+    spec = _spec({"a": DX, "b": {"type": "text"}})
+    rows = _rows("id patient a b\n1 p nv x\n1 p nv y\n2 p nv x\n2 q nv x\n3 p - -\n3 p - NA")
+    entries = _join(spec, rows, ["1.png", "2.png", "3.png"]).log.entries
+    assert entries[["code", "column"]].drop_duplicates().to_numpy().tolist() == [
+        ["conflict", "b"], ["conflict", "patient"],
+    ]  # fmt: skip
 
 
 def test_masks_are_named_by_rows():

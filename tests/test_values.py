@@ -434,7 +434,7 @@ def test_paths_and_runs_of_masks_are_read():
     )  # fmt: skip
     runs = _feature(type="mask", runs={"column": "runs", "none": ["-1"]}, missing=["?"])
     parsed = parse_feature("m", runs, rows)
-    assert (parsed.values.tolist(), parsed.faults) == (["1 2", "", "", ""], ())
+    assert (parsed.values.tolist(), parsed.faults) == (["1 2", "-1", "", "?"], ())
 
 
 # --- boxes ---------------------------------------------------------------------------------------

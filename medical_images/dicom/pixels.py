@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -79,7 +80,7 @@ def read_pixels(data: bytes, images: Images, *, frame: int | None = None) -> NDA
     if images.preamble == "required" and data[128:132] != b"DICM":
         raise ImageError("dicom_no_preamble")
     with dicom_errors():
-        dataset = read_dataset(io.BytesIO(data))
+        dataset = _dataset_of(data, frame)
         if not any(dataset.get(name) for name in _HOLDERS):
             raise ImageError("dicom_no_pixels")
         _refuse_burned_in(dataset, images)
@@ -103,6 +104,26 @@ def read_pixels(data: bytes, images: Images, *, frame: int | None = None) -> NDA
             )
             pixels = grey_of(stored, dataset, images, frame=frame or 0)
         return np.ascontiguousarray(pixels, images.dtype)
+
+
+class _Last(threading.local):
+    """The file whose frame was read last; its other frames are read without parsing it again."""
+
+    data: bytes | None = None
+    dataset: FileDataset | None = None
+
+
+_LAST = _Last()
+
+
+def _dataset_of(data: bytes, frame: int | None) -> FileDataset:
+    if frame is None:
+        return read_dataset(io.BytesIO(data))
+    if _LAST.dataset is None or _LAST.data is not data:
+        _LAST.data, _LAST.dataset = None, None  # two files need more memory than one
+        _LAST.dataset = read_dataset(io.BytesIO(data))
+        _LAST.data = data
+    return _LAST.dataset
 
 
 def _refuse_burned_in(dataset: FileDataset, images: Images) -> None:
