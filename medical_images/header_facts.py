@@ -15,7 +15,7 @@ from etils import epath
 from PIL import Image, UnidentifiedImageError
 
 from medical_images.errors import ImageError
-from medical_images.image_kinds import kind_of
+from medical_images.image_kinds import kind_of, other_image
 from medical_images.images import none_unread
 from medical_images.members import frame_of, is_member, read
 from medical_images.metadata_segments import read_orientation
@@ -26,6 +26,7 @@ from medical_images.spec import CorpusSpec
 from medical_images.spec_images import Images
 from medical_images.spec_parts import DICOM
 
+_FAULT = "header_fault"
 _LOOKED_AT = 512  # bytes, for the kind of a file
 Fact = TypeVar("Fact")
 
@@ -41,8 +42,9 @@ def facts_of_files(
       spec: Boxes need sizes in pixels; columns may be derived from fields of DICOM files.
 
     Returns:
-      {column: a value for each file}: with boxes `width` and `height` (see `read_pixel_sizes`), and
-      `dicom.<keyword>` for each field, empty where it cannot be read.
+      {column: a value for each file}: with boxes `width` and `height` (see `read_pixel_sizes`);
+      with fields `dicom.<keyword>` for each, empty where it cannot be read, and `header_fault`: why
+      the header cannot be read (a code), or empty; so it is of images of other kinds.
 
     Raises:
       BuildError: Files cannot be read.
@@ -57,9 +59,9 @@ def facts_of_files(
     if spec.dicom_fields:
         told = iter(_read_fields(root, paths, spec))
         lines = [next(told) if is_inside else {} for is_inside in inside]
-        for keyword in spec.dicom_fields:
-            texts = [line.get(keyword, "") for line in lines]
-            found[DICOM + keyword] = pd.Series(texts, index=files.index, dtype="str")
+        for name in (*(DICOM + keyword for keyword in spec.dicom_fields), _FAULT):
+            texts = [line.get(name, "") for line in lines]
+            found[name] = pd.Series(texts, index=files.index, dtype="str")
     return found
 
 
@@ -88,12 +90,12 @@ def read_pixel_sizes(root: str, paths: Sequence[str], images: Images) -> np.ndar
 
 
 def _read_fields(root: str, paths: Sequence[str], spec: CorpusSpec) -> list[dict[str, str]]:
-    from medical_images.dicom.headers import fields_of
-
     def fields(path: str) -> dict[str, str]:
-        with _open(root, path, spec.images) as file:
-            is_array = isinstance(file, np.ndarray)
-            return {} if is_array else fields_of(cast(BinaryIO, file), spec.dicom_fields)
+        try:
+            with _open(root, path, spec.images) as file:
+                return {} if isinstance(file, np.ndarray) else _fields_of(file, spec)
+        except ImageError as error:
+            return {_FAULT: error.code}
 
     names = [frame_of(root, path, spec.images)[0] for path in paths]
     files = list(dict.fromkeys(names))  # that of many frames is read once
@@ -125,6 +127,24 @@ def _each(
 
     with futures.ThreadPoolExecutor() as pool:
         return none_unread(list(pool.map(found, paths)), so_that=so_that)
+
+
+def _fields_of(file: BinaryIO, spec: CorpusSpec) -> dict[str, str]:
+    """Returns `dicom.<keyword>` of each field; nothing of an image of another kind."""
+    from medical_images.dicom.headers import fields_of
+
+    head = file.read(_LOOKED_AT)
+    kind = kind_of(head)
+    if kind is None:
+        raise ImageError("unsupported" if other_image(head) else "not_an_image")
+    if kind != "dicom":
+        return {}
+    if spec.images.preamble == "required" and head[128:132] != b"DICM":
+        raise ImageError("dicom_no_preamble")
+    told = fields_of(file, [*spec.dicom_fields, "Rows"])
+    if not told["Rows"]:
+        raise ImageError("dicom_no_pixels")
+    return {DICOM + keyword: told[keyword] for keyword in spec.dicom_fields}
 
 
 def _size_of(file: BinaryIO, images: Images) -> tuple[int, int]:

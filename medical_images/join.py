@@ -48,6 +48,7 @@ from medical_images.values import parse_feature
 
 # The rows' own columns keep their names; no header can hold the NUL that sets ours apart.
 NUM_BYTES, WIDTH, HEIGHT = map(file_column, ("num_bytes", "width", "height"))
+HEADER_FAULT = file_column("header_fault")
 SPLIT = "\0split"
 
 
@@ -189,14 +190,14 @@ def sift(rows: pd.DataFrame, files: pd.DataFrame, claims: pd.DataFrame, spec: Co
 
     Args:
       rows: Rows with `PATH`, in any order.
-      files: `path`, `num_bytes`, with boxes `width` and `height`, and `dicom.<keyword>` (text) of
-        each of `spec.dicom_fields`.
+      files: `path`, `num_bytes`, and what `header_facts.facts_of_files` returns.
       claims: Files that rows name which were taken out; see `matching.match`.
       spec: Derived columns and features.
     """
     sieve = Sieve(rows.sort_values([TABLE, LINE], kind="stable", ignore_index=True))
     _add_file_facts(sieve, files)
     sieve.remove(sieve.frame[NUM_BYTES] == 0, "empty")
+    _drop_unread_headers(sieve)
     derive(sieve, spec, from_path=True)
     _drop_copies(sieve, spec)
     raw = hide_patients(sieve, spec)
@@ -295,7 +296,7 @@ def _rows_of_files(files: pd.DataFrame, spec: CorpusSpec, log: RejectLog) -> Row
 
 def _add_file_facts(sieve: Sieve, files: pd.DataFrame) -> None:
     for name in files.columns:
-        is_header = name.startswith(DICOM)
+        is_header = name == "header_fault" or name.startswith(DICOM)
         if is_header or name in ("num_bytes", "width", "height"):
             facts = dict(zip(files["path"], files[name], strict=True))
             cells = pd.Series(
@@ -304,6 +305,12 @@ def _add_file_facts(sieve: Sieve, files: pd.DataFrame) -> None:
                 dtype="str" if is_header else "int64",
             )
             sieve.frame = sieve.frame.assign(**{file_column(name): cells})
+
+
+def _drop_unread_headers(sieve: Sieve) -> None:
+    if HEADER_FAULT in sieve.frame:
+        for code in sorted(set(sieve.frame[HEADER_FAULT]) - {""}):
+            sieve.remove(sieve.frame[HEADER_FAULT] == code, code)
 
 
 def _drop_copies(sieve: Sieve, spec: CorpusSpec) -> None:

@@ -22,8 +22,6 @@ from medical_images.shards import ShardTask
 # What writing takes, about: Python's work for an image, which threads cannot share, and what the
 # operating system does for its bytes, which they can. Other processes have to start first.
 _SECONDS_AN_IMAGE, _SECONDS_A_BYTE, _SECONDS_TO_START = 4e-5, 5e-10, 1.0
-_SECONDS_A_BYTE_CONVERTED = 2e-8  # threads cannot share it: Pillow holds Python's lock for PNG
-_WRITTEN_AS_THEY_ARE = (".jpg", ".jpeg", ".png")
 _POLL_SECONDS = 0.1
 _KILLED = (
     "a worker process was killed, by the system perhaps because memory ran out; fewer workers"
@@ -76,19 +74,10 @@ def write_shards(
 def _usual_processes(tasks: Sequence[ShardTask]) -> int:
     cores = int(loky.cpu_count())
     python = sum(task.num_records for task in tasks) * _SECONDS_AN_IMAGE
-    python += sum(map(_bytes_to_convert, tasks)) * _SECONDS_A_BYTE_CONVERTED
     system = sum(int(task.loaded["num_bytes"].sum()) for task in tasks) * _SECONDS_A_BYTE
     by_threads = max(python, (python + system) / cores)
     by_processes = _SECONDS_TO_START + (python + system) / cores
     return cores if by_processes < by_threads else 1
-
-
-def _bytes_to_convert(task: ShardTask) -> int:
-    """Returns the size of the images that need another file, as far as their names tell."""
-    sizes = task.loaded["num_bytes"]
-    if task.spec.images.resize is None:
-        sizes = sizes[~task.loaded["path"].str.lower().str.endswith(_WRITTEN_AS_THEY_ARE)]
-    return int(sizes.sum())
 
 
 def _run(

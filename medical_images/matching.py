@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from medical_images.errors import Problem, nearest
@@ -159,7 +160,8 @@ def rows_of_files(
     cells = [columns_of_file or {} for columns_of_file in told]
     frame = frame_of_paths(cells, columns=columns, num_before=num_before)
     frame = frame.assign(**{PATH: files["path"].to_numpy()})
-    return frame[[columns_of_file is not None for columns_of_file in told]]
+    fits = [columns_of_file is not None for columns_of_file in told]
+    return frame[np.array(fits, dtype=bool)]
 
 
 def names_told(told: Sequence[Mapping[str, str] | None]) -> set[str]:
@@ -182,14 +184,19 @@ def untold_columns(
     if not num_rows:
         return _none_fits(log, num_files=num_files)
     known = told | set(spec.derive)
-    cut = {name for template in spec.images.templates for name in template.columns}
-    problems = []
-    for name in sorted({column for _, column in spec.columns_used()} - known):
-        what = f"no part '{{{name}}}'; {nearest(name, known)}"
-        if name in cut:
-            what = f"the path holds slices of '{name}' only, and does not tell '{{{name}}}' whole"
-        problems.append(Problem(where="images.path", what=what))
-    return problems
+    templates = spec.images.templates
+    cut = {name for template in templates for name in template.columns}
+    cut -= {name for template in templates for name in template.whole_columns}
+    return [
+        Problem(
+            where="images.path",
+            what=f"it takes slices of '{name}' only, and nothing tells '{name}' whole",
+            remedy=f"write '{{{name}}}' somewhere in it, or '*' in place of the slices",
+        )
+        if name in cut
+        else Problem(where="images.path", what=f"no part '{{{name}}}'; {nearest(name, known)}")
+        for name in sorted({column for _, column in spec.columns_used()} - known)
+    ]
 
 
 def _none_fits(log: RejectLog, *, num_files: int) -> list[Problem]:
@@ -197,7 +204,7 @@ def _none_fits(log: RejectLog, *, num_files: int) -> list[Problem]:
     taken_out = RejectLog(log.entries[log.entries["code"] != "image_unreferenced"])
     what = "no image file fits the path"
     if num_unfit := num_files - len(taken_out.entries):
-        what += f"; of {num_unfit} that are there, a column would hold '/' or differ within a path"
+        what += f"; {num_unfit} would if a column held '/' or two values"
     return [Problem(where="images.path", what=what), *taken_out.problems()]
 
 

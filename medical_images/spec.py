@@ -232,7 +232,14 @@ class CorpusSpec(SpecPart):
             later.remove(name)
         for template in self.images.templates:
             for column in self.derived_from_path.intersection(template.columns):
-                yield ("images", "path"), f"'{column}' is itself derived from the image's path"
+                source = column
+                while source in self.derive and not _is_of_file(source):
+                    source = self.derive[source].source
+                what = f"'{column}' is itself derived from the image's path"
+                if source.startswith(DICOM):
+                    what = f"'{column}' is made of a header field; headers are read after images"
+                    what += " are found, so they cannot name files"
+                yield ("images", "path"), what
 
     def _wrong_privacy(self) -> Iterator[tuple[Place, str]]:
         return wrong_privacy(

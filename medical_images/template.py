@@ -117,6 +117,11 @@ class PathTemplate:
         return tuple(dict.fromkeys(p.name for p in self.parts if isinstance(p, _Column)))
 
     @functools.cached_property
+    def whole_columns(self) -> frozenset[str]:
+        """Those of which the template takes the whole value, and not slices only."""
+        return frozenset(p.name for p in self.parts if isinstance(p, _Column) and p.is_whole)
+
+    @functools.cached_property
     def folder(self) -> str:
         """The folder that holds all files the template can name; empty for the root."""
         if self.containers:
@@ -186,7 +191,7 @@ class PathTemplate:
     def file_columns(self, path: str) -> dict[str, str] | None:
         """Returns the columns that a file's path tells, or None where it does not fit.
 
-        A column is text inside one folder or file name here. One of which the template takes parts
+        A column is text inside one folder or file name here. One of which the template takes slices
         only is not told.
 
         Example:
@@ -196,9 +201,8 @@ class PathTemplate:
         match = self._capturing_pattern.fullmatch(_normal(path))
         if match is None:
             return None
-        whole = self._capturing_pattern.groupindex
         columns = enumerate(self.columns)
-        return {name: match[group] for k, name in columns if (group := f"c{k}") in whole}
+        return {name: match[f"c{k}"] for k, name in columns if name in self.whole_columns}
 
     @functools.cached_property
     def _plain_pattern(self) -> re.Pattern[str]:

@@ -203,6 +203,12 @@ features:
 group: patient
 splits: {files: {test: test.txt}, on: %s, train: 1}
 """
+DEEP = """\
+name: mine
+images: {path: ['%s.png']}
+features: {label: {column: dx, type: class, values: [nv, mel, z]}, n: {type: text}}
+group: n
+"""
 # A row is both eyes, and each of them all files of a study; of two tables.
 EYES = """\
 name: mine
@@ -310,6 +316,12 @@ CORPORA = {
             "data/nv/p2-x.png": 2, "data/mel/p3-2.png": b"", "data/mel/p4-3.png": 1,
             "data/o/p5-1.png": 3, "data/mel-/p6-1.png": 4, "data/mel/p7.png": 4, "data/p8.png": 5,
             "data/mel/a/p9.png": 4}),
+    "no tables, files that fit no template": (
+        DEEP % "{dx}/{n}", {"nv/1.png": 1, "nv/1/2.png": 2, "mel/3.png": 3, "mel/a/b/4.png": 4,
+                            "mel/5.png": b"", "o/6.png": 6, "o/7/8.png": b"", "z/9.png": 9}),
+    "no tables, files that two templates name": (
+        DEEP % "{dx}/{n}.png', './{dx}//{n}.png', '{dx}/**/{n}", {
+            "nv/1.png": 1, "nv/1/2.png": 2, "mel/3.png": 3, "mel/a/b/4.png": 4}),
     "no tables, names that are not UTF-8": (
         FOLDERS % ("patient", "patient"), {
             "test.txt": "p1\np2", "data/nv/p1-1.png": 1, "data/nv/p2-1.png": 1,
@@ -370,6 +382,12 @@ REFUSED = {
         FINE, {"x.txt": "1\n2\n3", "y.txt": "img/1.png\n2.png", "img/2.png": 1, "img/3.png": 1}),
     "paths do not tell": (
         FOLDERS % ("q", "patient"), {"test.txt": "", "data/nv/p1-1.png": 1, "data/nv/x.png": 2}),
+    "only files that lie deeper": (
+        DEEP % "{dx}/{n}", {f"nv/{n}/{n}.png": n for n in range(9)}),
+    "only files that lie deeper, rejected, and others at fault": (
+        (DEEP % "{dx}/{n}.png', '{dx}/{n}.h5/{k}") + "rejects: {images_without_row: reject}\n", {
+            "nv/a.h5": "x", "nv/b.h5": "x", "nv/\udce9.png": 1, "nv/1/2.png": 3}),
+    "slices only": (DEEP % "{dx[:1]}/{n}", {"nv/1.png": 1, "mel/2.png": 2, "mel/a/2.png": 3}),
     "no image": (FOLDERS % ("n", "patient"), {"test.txt": "", "data/nv/p1-1.txt": 1}),
 }  # fmt: skip
 

@@ -6,10 +6,13 @@ import time
 import zlib
 
 import numpy as np
+import pydicom
 import pytest
+from dicom_files import bytes_of, dataset_of
 from etils import epath
 from PIL import Image
 
+from medical_images.dicom.pixels import read_pixels
 from medical_images.errors import ImageError, SpecError, TableError
 from medical_images.prepared_image import prepare
 from medical_images.spec_images import Images
@@ -86,6 +89,18 @@ def canvas():
 def test_an_image_that_would_take_hours_is_refused(make, told):
     with pytest.raises(ImageError, match=told):
         prepare(make(), Images(path="*", channels=1))
+
+
+def test_frames_of_dicom_of_too_many_scans_are_not_decoded():
+    def outcome(frame):
+        dataset = dataset_of(np.zeros((2000, 2000), np.uint8))
+        dataset.file_meta.TransferSyntaxUID = pydicom.uid.JPEGBaseline8Bit
+        dataset.PixelData = pydicom.encaps.encapsulate([frame])
+        return read_pixels(bytes_of(dataset), Images(path="*", channels=1))
+
+    assert outcome(saved("JPEG", side=2000, progressive=True)).shape == (2000, 2000)
+    with pytest.raises(ImageError, match="unsupported: JPEG of more than 100 scans"):
+        outcome(scans())
 
 
 def test_what_real_files_have_is_not_refused():

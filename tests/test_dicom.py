@@ -9,6 +9,7 @@ import random
 import re
 import struct
 import warnings
+import zlib
 
 import numpy as np
 import pydicom
@@ -563,6 +564,23 @@ def test_deflated_fields_are_not_inflated_without_limit(monkeypatch):
     assert outcome(data) == PIXELS
     monkeypatch.setattr(headers, "_MAX_INFLATED", 999_999)
     assert outcome(data) == "too_large"
+
+
+def test_deflated_fields_are_looked_at_wherever_they_begin(monkeypatch):
+    monkeypatch.setattr(headers, "_MAX_INFLATED", 1 << 24)
+    data = bytes_of(dataset_of(np.zeros((2, 2), "uint8"), syntax=DEFLATED))
+    start = 144 + int.from_bytes(data[140:144], "little")
+    long = struct.pack("<HH2sHL", 2, 1, b"OB", 0, 5000) + bytes(5000)
+    head = data[:140] + struct.pack("<L", 7) + long + data[144:start]  # and of another length
+    assert outcome(head + data[start:]) == PIXELS
+    deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    bomb = head + deflater.compress(bytes((1 << 24) + 9999)) + deflater.flush()
+    assert len(bomb) < 30_000
+    assert outcome(bomb) == "too_large"
+    for read in (size_of, frames_of, lambda file: fields_of(file, ["Modality"])):
+        with pytest.raises(ImageError, match="too_large"):
+            read(io.BytesIO(bomb))
+    assert outcome(head + b"\xff" * 99) == "dicom_unreadable"
 
 
 def test_floats_are_mapped_by_a_window():

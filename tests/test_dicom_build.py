@@ -13,6 +13,7 @@ from dicom_files import dicom_bytes
 
 import medical_images as mi
 from medical_images.rejects import CODES
+from medical_images.spec import CorpusSpec
 
 KEY = "a key of more than sixteen letters"
 
@@ -64,6 +65,22 @@ def test_pydicoms_own_files_are_written_or_rejected_with_a_code(tmp_path):
     by_name = {example["name"]: example for example in other.as_data_source(split="train")}
     for example in examples:
         np.testing.assert_array_equal(example["image"], by_name[example["name"]]["image"])
+
+
+def test_header_fields_name_no_files():
+    spec = {
+        "name": "mine",
+        "tables": [{"path": "data.csv"}],
+        "images": {"path": "**/{uid}"},
+        "derive": {"uid": {"from": "dicom.SOPInstanceUID"}, "end": {"from": "uid"}},
+        "features": {"uid": {"type": "id"}},
+    }
+    for column in ("uid", "end"):
+        with pytest.raises(mi.SpecError) as error:
+            CorpusSpec.from_dict({**spec, "images": {"path": f"**/{{{column}}}"}})
+        assert f"'{column}' is made of a header field; headers are read after" in str(error.value)
+        assert "they cannot name files" in str(error.value)
+        assert "derived from the image's path" not in str(error.value)
 
 
 @pytest.mark.parametrize("beam", [{}, {"beam_runner": "FnApiRunner"}], ids=["local", "beam"])

@@ -89,6 +89,7 @@ def test_headers_are_read_only_for_what_the_spec_needs(tmp_path, monkeypatch):
         "height": [6, 6, 2, 0],
         "dicom.PatientAge": ["063Y", "", "", ""],
         "dicom.PatientSex": ["", "", "", ""],
+        "header_fault": ["", "", "", ""],
     }
     monkeypatch.setattr(os, "open", None)  # nothing can be opened
     assert facts_of_files(str(tmp_path), files, spec_of()) == {}

@@ -379,6 +379,109 @@ def test_paths_tell_everything_where_there_is_no_table(tmp_path):
     assert joined.num_rows == joined.num_files == 4
 
 
+# Each case: templates; paths, sorted; and `n` of those that are rows.
+FITS = {
+    "a deeper file": (["img/{n}.png"], ["img/a.png", "img/b/c.png", "img/d.png"], ["a", "", "d"]),
+    "a deeper file beside wildcards": (
+        ["img/*{n}.*"], ["img/b/c.png", "img/d.JPG"], ["", "d"]),
+    "two values of a column": (["img/{n}/{n}.png"], ["img/a/a.png", "img/a/b.png"], ["a", ""]),
+    "another template names the deeper file": (
+        ["img/{n}.png", "img/**/{n}.png"], ["img/a.png", "img/b/c.png"], ["a", "c"]),
+    "the first template that fits tells": (
+        ["img/{n}-{m}.png", "img/{n}.png"], ["img/a-b.png", "img/c.png"], ["a", "c"]),
+    "a template twice": (
+        ["img/{n}.png", "img/{n}.png", "./img//{n}.png"], ["img/a.png", "img/b/c.png"], ["a", ""]),
+    "wildcards that stand for more or less": (
+        ["**/{n}.*", "img/**/*{n}*.*"], ["img/a/a.png", "img/ab.png"], ["a", "ab"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_a_file_is_one_row_where_a_template_tells_its_columns_and_none_elsewhere(name, tmp_path):
+    templates, paths, told = FITS[name]
+    spec = f"name: mine\nimages: {{path: {templates}}}\nfeatures: {{n: {{type: text}}}}\ngroup: n\n"
+    joined, _ = _join(_write(tmp_path, spec, None, paths))
+    lines = dict(enumerate(zip(paths, told, strict=True), start=1))
+    assert joined.records[["line", "path", "feature_n", "group"]].to_numpy().tolist() == [
+        [line, path, n, n] for line, (path, n) in lines.items() if n
+    ]
+    assert _entries(joined) == [
+        ("reported", "image_unreferenced", path) for path, n in lines.values() if not n
+    ]
+    assert (joined.num_rows, joined.num_files) == (len(list(filter(None, told))), len(paths))
+
+
+@FEW
+@given(
+    st.sets(
+        st.lists(st.sampled_from("ab"), min_size=1, max_size=3).map(lambda f: "/".join(f) + ".png")
+    ),
+    st.lists(st.sampled_from(["{n}", "a/{n}", "{m}/{n}", "{n}/{n}", "{n[:1]}/b/{n}"]), min_size=1),
+    st.sampled_from(["report", "reject"]),
+)
+def test_no_column_of_a_path_is_blank(paths, names, policy):
+    spec = CorpusSpec.from_dict({
+        "name": "mine", "images": {"path": [f"{name}.png" for name in names]},
+        "features": {"n": {"type": "text"}}, "rejects": {"images_without_row": policy},
+    })  # fmt: skip
+    files = files_of(sorted(paths), spec)
+    depths = {
+        "{n}": {1}, "a/{n}": {2}, "{m}/{n}": {2}, "{n}/{n}": {2}, "{n[:1]}/b/{n}": {3},
+    }  # fmt: skip
+
+    def fits(path: str, name: str) -> bool:
+        parts = path.removesuffix(".png").split("/")
+        is_spelt = {
+            "a/{n}": parts[0] == "a", "{n}/{n}": len(set(parts)) == 1,
+            "{n[:1]}/b/{n}": parts[1:2] == ["b"],
+        }.get(name, True)  # fmt: skip
+        return len(parts) in depths[name] and is_spelt
+
+    expected = {path for path in files["path"] if any(fits(path, name) for name in names)}
+    assume(expected)
+    told_by = [next(name for name in names if fits(path, name)) for path in expected]
+    assume("{m}/{n}" not in names or "{m}/{n}" in told_by)  # or nothing tells `m`
+    joined = join_images(None, files, spec)
+    assert set(joined.records["path"]) == expected
+    assert joined.records["feature_n"].all()
+    assert joined.num_rows == len(expected)
+    places = [files["path"].tolist().index(path) + 1 for path in joined.records["path"]]
+    assert joined.records["line"].tolist() == places
+    outcome = "reported" if policy == "report" else "rejected"
+    assert _entries(joined) == sorted(
+        ((outcome, "image_unreferenced", p) for p in {*files["path"]} - expected), key=str
+    )
+
+
+# Each case: the template, and what the message says.
+UNTOLD_PATHS = {
+    "a slice only": ("img/{n[:1]}.png", "slices of 'n' only.*write '{n}' somewhere"),
+    "a slice beside a column": ("img/{m[:1]}{n}.png", "slices of 'm' only"),
+    "all files lie deeper": ("{n}.png", "no image file fits the path; 1 would if a column held"),
+}
+
+
+@pytest.mark.parametrize("name", UNTOLD_PATHS)
+def test_paths_that_do_not_tell_a_column_whole_are_refused(name, tmp_path):
+    template, message = UNTOLD_PATHS[name]
+    spec = f'name: mine\nimages: {{path: "{template}"}}\nfeatures: {{n: {{type: text}}}}\n'
+    with pytest.raises(SpecError, match=message):
+        _join(_write(tmp_path, spec, None, ["img/ab.png"]))
+
+
+def test_refusal_without_a_file_that_fits_tells_what_is_there(tmp_path):
+    spec = 'name: mine\nimages: {path: "img/{n}.h5/{k}"}\nfeatures: {n: {type: text}}\n'
+    path = _write(tmp_path, spec, None, [])
+    for name in "ab":
+        (tmp_path / f"img/{name}.h5").write_bytes(b"no container")
+    with pytest.raises(SpecError) as refusal:
+        _join(path)
+    assert [problem.what for problem in refusal.value.problems] == [
+        "no image file fits the path",
+        f"corrupt: {CODES['corrupt']}; 2 files",
+    ]
+
+
 def test_column_that_paths_do_not_tell_is_named(tmp_path):
     spec = PATHS.replace("group: patient", "group: patiend")
     path = _write(tmp_path, spec, None, ["img/nv/p-1.png"])

@@ -14,11 +14,13 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
-from dicom_files import dicom_bytes
+from dicom_files import DEFLATED, dicom_bytes
+from pydicom.data import get_testdata_file
 from test_beam_reading import MANY_PARTS, check_equal, write
 
 from medical_images import members
 from medical_images.containers import container
+from medical_images.containers.hdf5 import Hdf5Container
 from medical_images.copies import find_copies
 from medical_images.dicom import headers
 from medical_images.errors import ImageError, SpecError
@@ -221,6 +223,48 @@ def test_no_more_of_hdf5_is_read_than_an_image_may_have(tmp_path):
         file.create_dataset("many", (10**12, 8, 8), dtype="u1", chunks=(1, 8, 8))
     assert code_of(tmp_path, "train.h5/x/1", H5) == "too_large"
     assert read(tmp_path, f"train.h5/many/{10**12 - 1}", H5).shape == (8, 8)
+
+
+def test_a_chunk_that_is_far_more_than_an_image_is_not_unpacked(tmp_path):
+    with h5py.File(tmp_path / "train.h5", "w") as file:
+        for name, length in {"bomb": 3000, "fine": 200}.items():
+            file.create_dataset(
+                name, (3000, 512, 512), "u1", chunks=(length, 512, 512), compression="gzip"
+            )
+        file.create_dataset("plain", (3000, 512, 512), "u1", chunks=(3000, 512, 512))
+    images = H5.model_copy(update={"max_pixels": 1_000_000})
+    found = found_in(tmp_path, images)
+    assert {path: code for path, code in found.items() if code} == {"train.h5/bomb": "too_large"}
+    assert code_of(tmp_path, "train.h5/bomb/0", images) == "too_large"
+    for name in ("fine", "plain"):
+        assert read(tmp_path, f"train.h5/{name}/9", images).shape == (512, 512)
+
+
+class Counted(io.BytesIO):
+    """A file that counts how many of its bytes were read."""
+
+    num_read = 0
+
+    def readinto(self, buffer):
+        self.num_read += memoryview(buffer).nbytes
+        return super().readinto(buffer)
+
+
+def test_chunks_of_many_images_are_unpacked_once_in_whatever_order_these_are_read():
+    chance = np.random.default_rng(0)
+    pixels = chance.integers(0, 256, (2, 64, 32, 32), np.uint8)
+    file = Counted()
+    with h5py.File(file, "w") as written:
+        for name, rows in zip("xy", pixels, strict=True):
+            written.create_dataset(name, data=rows, chunks=(16, 32, 32), compression="gzip")
+    file.num_read = 0
+    found = Hdf5Container(file, H5)
+    for number in chance.permutation(128):
+        rows = "xy"[number // 64]
+        image = found.read(f"{rows}/{number % 64}")
+        np.testing.assert_array_equal(image, pixels[number // 64, number % 64])
+    assert file.num_read < 1.5 * len(file.getvalue())
+    assert found.num_held < 2 * pixels.nbytes + 1_000_000
 
 
 def test_a_container_tells_no_endless_number_of_images(tmp_path, monkeypatch):
@@ -426,7 +470,7 @@ def test_both_engines_find_the_same_in_containers(tmp_path, setting):
     write_nifti(tmp_path / "v" / "c.nii.gz", PIXELS)
     (tmp_path / "v" / "bad.nii.gz").write_bytes(b"damaged")
     with h5py.File(tmp_path / "bad.h5", "w") as file:
-        file["x"] = np.zeros((2, 9, 9), np.uint8)
+        file["x"] = np.tile(np.arange(81, dtype=np.uint8).reshape(9, 9), (2, 1, 1))  # one twice
     joined = check_equal(loaded, tmp_path / "parts", setting)
     sizes = dict(zip(joined.records["path"], joined.records["num_bytes"], strict=True))
     assert sizes == {
@@ -461,6 +505,44 @@ def test_fields_of_dicom_are_columns(tmp_path):
     pd.testing.assert_series_equal(found["dicom.PatientAge"], expected)
 
 
+FIELDS = """\
+name: mine
+tables: [{path: data.csv}]
+images: {path: "{id}.*", channels: 1}
+derive: {modality: {from: dicom.Modality}}
+features: {modality: {type: class, values: [CT]}}
+group: id
+"""
+
+
+@pytest.mark.parametrize("setting", [(1, 1 << 20), MANY_PARTS])
+def test_headers_that_cannot_be_read_have_their_own_codes(tmp_path, setting):
+    pixels = np.zeros((9, 9), np.uint8)
+    data = dicom_bytes(pixels, Modality="CT")
+    deflated = dicom_bytes(pixels, Modality="CT", syntax=DEFLATED)
+    start = 144 + int.from_bytes(deflated[140:144], "little")
+    files = {
+        "fine": (data, None),
+        "silent": (dicom_bytes(pixels), "label_missing"),
+        "cut": (data[: data.index(b"Doe^Jane") + 4], "truncated"),
+        "damaged": (deflated[:start] + b"\xff" * 99, "dicom_unreadable"),
+        "bare": (data[132:], "dicom_no_preamble"),
+        "README": (b"Read me first.", "not_an_image"),
+        "PNM": (b"P5 9 9 255 " + bytes(81), "unsupported"),
+        "DICOMDIR": (pathlib.Path(get_testdata_file("DICOMDIR")).read_bytes(), "dicom_no_pixels"),
+        "empty": (b"", "empty"),
+    }
+    rows = "id\n" + "\n".join(files) + "\n"
+    contents = {f"{name}.dcm": content for name, (content, _) in files.items()}
+    loaded = write(tmp_path, FIELDS, {"data.csv": rows, "x.png": 1, **contents})
+    joined = check_equal(loaded, tmp_path / "parts", setting)
+    assert joined.records["path"].tolist() == ["fine.dcm"]
+    entries = joined.log.entries[joined.log.entries["kind"] == "row"]
+    assert set(entries["outcome"]) == {"rejected"}
+    codes = dict(zip(entries["path"], entries["code"], strict=True))
+    assert codes == {f"{name}.dcm": code for name, (_, code) in files.items() if code}
+
+
 def test_fields_are_read_once_for_all_frames(tmp_path, monkeypatch):
     read_before = []
     fields_of = headers.fields_of
@@ -480,3 +562,20 @@ def test_fields_are_read_once_for_all_frames(tmp_path, monkeypatch):
     found = facts_of_files(str(tmp_path), files, spec)
     assert list(found["dicom.PatientAge"]) == ["033Y"] * 3 + ["044Y"] * 3
     assert len(read_before) == 2
+
+
+def test_blank_slices_are_no_copies(tmp_path):
+    volumes = np.zeros((2, 4, 5, 3), np.int16)
+    volumes[:, :, :, 1] = np.arange(20).reshape(4, 5)  # in the middle, one image of two subjects
+    for name, volume in zip("ab", volumes, strict=True):
+        write_nifti(tmp_path / f"{name}.nii.gz", volume)
+    spec = CorpusSpec.from_dict(
+        {
+            "name": "mine",
+            "images": {"path": "{id}.nii.gz/{slice}", "window": [10, 20]},
+            "features": {"id": {"type": "id"}},
+        }
+    )
+    files = list_images(str(tmp_path), spec.images)
+    found = find_copies(str(tmp_path), files, spec.images)
+    assert (found != "").tolist() == [False, True, False] * 2

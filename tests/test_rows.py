@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import FEW, MANY, files_of, rows_of
 
+from medical_images.acceptance import check_rejects
 from medical_images.across_rows import combine
-from medical_images.errors import ImageError
+from medical_images.errors import ImageError, RejectedError
 from medical_images.join import Joined, join_images
 from medical_images.masks import mask_of_runs
 from medical_images.rejects import RejectLog
@@ -351,6 +352,18 @@ def test_a_row_names_every_image_that_fits_it():
         ("reported", "image_unreferenced", "x/1.png"),
     ]
     assert joined.num_rows == 9
+
+
+def test_a_line_of_many_rows_is_named_once_and_all_are_counted():
+    spec = _spec({"dx": DX}, images=MANY_FILES)
+    rows = _rows("study patient dx\na p ?\nb p nv\nc q ?")
+    joined = _join(spec, rows, ["a/1.png", "a/2.png", "a/3.png", "b/1.png", "c/1.png"])
+    with pytest.raises(RejectedError) as refusal:
+        check_rejects(joined.log, spec, num_rows=joined.num_rows, num_records=1)
+    assert "4 of 5 rows and files rejected" in str(refusal.value)
+    assert "; 4 rows (lines 2, 4); found '?'" in str(refusal.value)
+    log = RejectLog(joined.log.entries[joined.log.entries.line == 2])
+    assert "; 3 rows (line 2);" in log.problems()[0].what
 
 
 @FEW

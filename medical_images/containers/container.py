@@ -14,7 +14,7 @@ import numpy as np
 from medical_images.errors import ImageError, Problem, SpecError
 from medical_images.spec_images import Images
 
-_MOST_MEMBERS = 10_000_000  # a damaged header may tell any number
+_MOST_MEMBERS = 1_000_000  # a damaged header may tell any number
 
 
 class Member(NamedTuple):

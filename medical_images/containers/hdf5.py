@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import math
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -12,7 +13,7 @@ from medical_images.containers.container import Container, Member, kind_of, libr
 from medical_images.errors import ImageError
 from medical_images.spec_images import Images
 
-_CACHE_BYTES = 64 << 20  # of chunks
+_CACHE_BYTES, _CACHE_SLOTS = 1 << 28, 10_007  # of unpacked chunks
 _CHANNELS = (1, 3, 4)
 
 
@@ -32,9 +33,11 @@ class Hdf5Container(Container):
     def __init__(self, file: BinaryIO, images: Images) -> None:
         super().__init__(file, images)
         self._h5py = library("h5py", extra="hdf5")
-        self.num_held = _CACHE_BYTES
+        # A dataset loses its unpacked chunks when it is closed.
+        self._left_open: collections.OrderedDict[int, tuple[Any, int]] = collections.OrderedDict()
+        cache = {"rdcc_nbytes": _CACHE_BYTES, "rdcc_nslots": _CACHE_SLOTS}
         with _Damage("no HDF5 file that can be read"):
-            self._hdf5 = self._h5py.File(file, "r", rdcc_nbytes=_CACHE_BYTES)
+            self._hdf5 = self._h5py.File(file, "r", **cache)
 
     def _members(self) -> Iterator[Member]:
         with _Damage("in its datasets"):
@@ -55,6 +58,8 @@ class Hdf5Container(Container):
     def _images_of(self, dataset: Any, path: str) -> Iterator[Member]:
         if self._is_elsewhere(dataset):
             yield Member(path, 0, "path_escape")
+        elif self._is_bomb(dataset):
+            yield Member(path, 0, "too_large")
         elif _is_image(dataset, dataset.shape):
             yield Member(path, dataset[()].nbytes if _element(dataset) else int(dataset.nbytes))
         elif dataset.shape and _is_image(dataset, dataset.shape[1:]):
@@ -85,6 +90,10 @@ class Hdf5Container(Container):
             most = self._images.max_pixels if len(shape) > 1 else self._most_bytes
             if math.prod(shape[:2]) > most:
                 raise ImageError("too_large", f"shape {shape}")
+            if self._is_bomb(dataset):
+                raise ImageError("too_large", f"packed in chunks of {dataset.chunks}")
+            if where is not ...:
+                self._leave_open(dataset)
             value = dataset[where]
             if _element(dataset):
                 return bytes(np.asarray(value).item().tobytes())
@@ -113,6 +122,24 @@ class Hdf5Container(Container):
         told = dataset.id.get_create_plist()
         is_virtual = told.get_layout() == self._h5py.h5d.VIRTUAL
         return bool(is_virtual or told.get_external_count())
+
+    def _is_bomb(self, dataset: Any) -> bool:
+        """Tells whether a part of an image can only be had by unpacking far more than an image."""
+        if not dataset.chunks or not dataset.id.get_create_plist().get_nfilters():
+            return False
+        most = max(self._most_bytes, _CACHE_BYTES)
+        return bool(math.prod(dataset.chunks) * dataset.dtype.itemsize > most)
+
+    def _leave_open(self, dataset: Any) -> None:
+        """Keeps the chunks that are unpacked of a dataset, and those of others if all have room."""
+        place = self._h5py.h5o.get_info(dataset.id).addr
+        if place not in self._left_open:
+            num_bytes = min(int(dataset.nbytes), _CACHE_BYTES) + 8 * _CACHE_SLOTS
+            self._left_open[place] = dataset, num_bytes
+            self.num_held += num_bytes
+        self._left_open.move_to_end(place)
+        while len(self._left_open) > 1 and self.num_held > _CACHE_BYTES:
+            self.num_held -= self._left_open.popitem(last=False)[1][1]
 
 
 class _Damage:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
 
 _WITHOUT_LIMIT = 0xFFFFFFFF  # the length of a field that ends by a mark
-_DEFLATED = b"1.2.840.10008.1.2.1.99"
 _MAX_INFLATED = 1 << 29
+_ANY_INFLATED, _MOST_TIMES = 1 << 26, 100  # what may come of no bytes, and more of each byte
 _LIBRARIES = ("pydicom", "pylibjpeg", "openjpeg", "libjpeg", "rle")
 
 # Kinds of fields (value representations). Those of digits and codes are taken as written.
@@ -157,22 +157,23 @@ def read_dataset(file: BinaryIO | _Watched, *, fields: Iterable[str] | None = No
     import pydicom
 
     file.seek(0)
-    head = file.read(1024)
-    if _DEFLATED in head:
-        _refuse_long(head, file)
+    head = file.read(132)
     file.seek(0)
+    watched = file if isinstance(file, _Watched) else _Watched(file)
     told = None if fields is None else [*fields, "SOPClassUID", "Rows"]
     try:
         dataset = pydicom.dcmread(
-            file, force=True, stop_before_pixels=told is not None, specific_tags=told
+            watched, force=True, stop_before_pixels=told is not None, specific_tags=told
         )
-    except _StorageFault:
+    except (_StorageFault, ImageError):
         raise
     except Exception:
         if file.read(1):
             raise
         raise ImageError("truncated", "it ends inside a field") from None
-    if head[128:132] != b"DICM" and "SOPClassUID" not in dataset and "Rows" not in dataset:
+    if told is not None and _is_past_end(watched):
+        raise ImageError("truncated", "it ends inside a field that is passed over")
+    if head[128:] != b"DICM" and "SOPClassUID" not in dataset and "Rows" not in dataset:
         raise ImageError("dicom_unreadable", "it does not begin as a DICOM file")
     if fields is None and not len(dataset):  # pydicom drops all of a file whose pixels have no end
         raise ImageError("truncated", "it ends before its fields do")
@@ -214,7 +215,10 @@ class _StorageFault(Exception):  # noqa: N818 (it never leaves this module)
 
 
 class _Watched:
-    """A file whose own errors are told from those that pydicom raises of what it holds."""
+    """A file whose own errors are told from those that pydicom raises of what it holds.
+
+    pydicom reads a file to its end only to inflate all that follows; that is looked at before.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -223,9 +227,12 @@ class _Watched:
 
     def read(self, size: int = -1) -> bytes:
         try:
-            return self._file.read(size)
+            found = self._file.read(size)
         except storage_errors() as error:
             raise _StorageFault(error) from None
+        if size < 0:
+            _refuse_long(found)
+        return found
 
 
 class _Silence:
@@ -259,17 +266,24 @@ for _name in _LIBRARIES:  # what is not passed on and has no handler would go to
     logging.getLogger(_name).addHandler(logging.NullHandler())
 
 
-def _refuse_long(head: bytes, file: BinaryIO | _Watched) -> None:
+def _is_past_end(file: _Watched) -> bool:
+    place = file.tell()
+    file.seek(max(place - 1, 0))
+    return place > 0 and not file.read(1)
+
+
+def _refuse_long(deflated: bytes) -> None:
     """Raises ImageError where few deflated bytes would become many."""
-    file.seek(
-        144 + int.from_bytes(head[140:144], "little")
-    )  # behind the group that is not deflated
-    inflater, rest, length = zlib.decompressobj(-zlib.MAX_WBITS), file.read(), 0
-    while rest and length <= _MAX_INFLATED:
-        length += len(inflater.decompress(rest, 1 << 24))
+    most = min(_MAX_INFLATED, _ANY_INFLATED + _MOST_TIMES * len(deflated))
+    inflater, rest, length = zlib.decompressobj(-zlib.MAX_WBITS), deflated, 0
+    while rest and length <= most:
+        try:
+            length += len(inflater.decompress(rest, 1 << 24))
+        except zlib.error:
+            raise ImageError("dicom_unreadable", "its fields cannot be inflated") from None
         rest = inflater.unconsumed_tail
-    if length > _MAX_INFLATED:
-        raise ImageError("too_large", f"its deflated fields have more than {_MAX_INFLATED:,} bytes")
+    if length > most:
+        raise ImageError("too_large", f"its deflated fields have more than {most:,} bytes")
 
 
 def _mend_or_refuse(dataset: FileDataset, element: Any) -> None:

@@ -34,6 +34,7 @@ _SHORTENED = "YBR_FULL_422"  # where two pixels share their colour
 _HOLDERS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _RLE = "1.2.840.10008.1.2.5"
 _DECODERS = "pip install 'medical_images[dicom]' installs those that there are"
+_SCAN, _MOST_SCANS = b"\xff\xda", 100  # of JPEG: each goes over all pixels, however short it is
 _END_OF_IMAGE = b"\xff\xd9"  # of JPEG, JPEG-LS and JPEG 2000; it is nowhere else in coded pixels
 
 
@@ -66,7 +67,8 @@ def read_pixels(data: bytes, images: Images, *, frame: int | None = None) -> NDA
       ImageError: `dicom_no_preamble`, `dicom_unreadable`, `truncated` (fields or pixels are cut),
         `dicom_no_pixels`, `burned_in`, `dicom_frames`, `too_large`, `dicom_syntax`, `dicom_pixels`
         (a kind that is not read, or a header that contradicts itself), `corrupt` (coded pixels are
-        damaged), `needs_window` or `dicom_window`. Nothing else is raised, whatever the bytes are.
+        damaged), `unsupported` (JPEG of too many scans), `needs_window` or `dicom_window`. Nothing
+        else is raised, whatever the bytes are.
       BuildError: pydicom is not installed.
 
     Example:
@@ -248,6 +250,8 @@ def _frame_of(dataset: FileDataset, data: bytes, layout: _Layout, frame: int) ->
 def _refuse_coded(data: bytes, layout: _Layout) -> None:
     """Raises where coded pixels end early, or are not as many as the header tells."""
     coded = next(_jpeg_2000_sizes(data), None) or next(_jpeg_sizes(data), None)
+    if data.count(_SCAN) > _MOST_SCANS:
+        raise ImageError("unsupported", f"JPEG of more than {_MOST_SCANS} scans")
     if coded is None:
         raise ImageError("corrupt", "its pixels are not coded as it says")
     width, height, samples, bits = coded
