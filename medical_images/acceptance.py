@@ -148,7 +148,8 @@ def check_rejects(
         problems.append(Problem(where="images", what="no image is left to write"))
     share = f"{num_rejected} of {num_all} rows and files rejected"
     headline = f"The corpus is refused ({share}; max_fraction accepts {rules.max_fraction:g})"
-    raise RejectedError(problems, headline=headline, epilog=epilog)
+    told = [_how_to_accept(log.entries.code[is_rejected])] if num_records and not is_refused else []
+    raise RejectedError(problems, headline=headline, epilog="\n".join([*told, epilog]).strip())
 
 
 def note(accepted: AcceptedCorpus, log: RejectLog) -> AcceptedCorpus:
@@ -164,6 +165,10 @@ def note(accepted: AcceptedCorpus, log: RejectLog) -> AcceptedCorpus:
     return dataclasses.replace(
         accepted, log=whole, rejects_path=_write_rejects(whole, accepted.loaded)
     )
+
+
+def _how_to_accept(codes: pd.Series[str]) -> str:
+    return f"To build without them: `rejects: {{accept: [{', '.join(sorted(set(codes)))}]}}`"
 
 
 def _shown(cell: str) -> str:

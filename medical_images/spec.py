@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from medical_images.errors import BuildError, Problem, SpecError, nearest
 from medical_images.explode import Explode
 from medical_images.paths import absolute, joined
+from medical_images.rejects import CODES
 from medical_images.remote import storage_errors, why_unreachable
 from medical_images.spec_feature_types import FEATURE_TYPES, ClassesFeature, Feature, is_list
 from medical_images.spec_features import (
@@ -158,6 +159,7 @@ class CorpusSpec(SpecPart):
             *self._wrong_derivations(),
             *self._wrong_explosion(),
             *self._wrong_privacy(),
+            *self._wrong_codes(),
         ]
         if found:
             raise PlacedError(found)
@@ -240,6 +242,11 @@ class CorpusSpec(SpecPart):
                     what = f"'{column}' is made of a header field; headers are read after images"
                     what += " are found, so they cannot name files"
                 yield ("images", "path"), what
+
+    def _wrong_codes(self) -> Iterator[tuple[Place, str]]:
+        for number, code in enumerate(self.rejects.accept):
+            if code not in CODES:
+                yield ("rejects", "accept", number), f"no code '{code}'; {nearest(code, CODES)}"
 
     def _wrong_privacy(self) -> Iterator[tuple[Place, str]]:
         return wrong_privacy(

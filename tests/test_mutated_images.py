@@ -2,8 +2,13 @@
 
 import collections
 import io
+import json
+from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
+import tensorflow_datasets as tfds
+from conftest import build
 from image_readers import drawn, encoded, is_read_alike
 from PIL import Image
 
@@ -99,17 +104,21 @@ def outcome_of(data: bytes, images: Images, *, name: str = "") -> Prepared | str
         return error.code
 
 
-def test_damaged_images_are_written_so_that_readers_agree_or_rejected():
+def damaged_images() -> Iterator[tuple[str, bytes, np.random.Generator]]:
+    """Yields kind and bytes of each, and what further choices are drawn from."""
     sources = originals()
     bits = np.random.default_rng(SEED)
-    codes = collections.Counter()
     for number in range(MUTATED):
         kind, data = sources[number % len(sources)]
         other = sources[bits.integers(len(sources))][1]
         mutate = MUTATIONS[bits.integers(len(MUTATIONS))]
-        damaged = bytes(mutate(bytearray(data), bits, other))
+        yield kind, bytes(mutate(bytearray(data), bits, other)), bits
+
+
+def test_damaged_images_are_written_so_that_readers_agree_or_rejected():
+    codes = collections.Counter()
+    for where, (kind, damaged, bits) in enumerate(damaged_images()):
         images = SPECS[bits.integers(len(SPECS))]
-        where = (number, kind, mutate)
         for check in ("header", "none"):
             found = outcome_of(damaged, images.model_copy(update={"check": check}))
             assert isinstance(found, Prepared) or found in CODES_OF_DAMAGE, where
@@ -125,3 +134,33 @@ def test_damaged_images_are_written_so_that_readers_agree_or_rejected():
             assert image.size == found.size, where
     assert codes["written"] > 100
     assert min(codes[code] for code in ("truncated", "corrupt", "corrupt_scan")) > 50
+
+
+def test_a_corpus_of_damaged_images_is_built(tmp_path):
+    """What is written and what is rejected add up, and both engines of reading give one image."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for number, (kind, damaged, _) in enumerate(damaged_images()):
+        (folder / f"{number:04}.{kind}").write_bytes(damaged)
+    spec = {
+        "name": "mine",
+        "images": {"path": "{n}.*", "channels": 3, "alpha": "drop", "window": [30000, 60000]},
+        "features": {"n": {"type": "id"}},
+        "duplicates": "report",
+        "splits": {"train": 1},
+        "rejects": {"max_fraction": 1},
+    }
+    path = folder / "corpus.yaml"
+    path.write_text(json.dumps(spec))
+    builder = build(path, tmp_path / "data")
+    rejected = builder.info.metadata["rejects"]["rejected"]
+    num_written = builder.info.splits["train"].num_examples
+    assert num_written + sum(rejected.values()) == MUTATED
+    assert set(rejected) <= CODES_OF_DAMAGE
+    assert num_written > 100
+    raw = builder.as_dataset(split="train", decoders={"image": tfds.decode.SkipDecoding()})
+    assert all(is_read_alike(e["image"], channels=3) for e in tfds.as_numpy(raw))
+    seen = [example["n"].decode() for example in tfds.as_numpy(raw)]
+    listed = pd.read_csv(folder / "mine.rejects.csv", dtype=str, keep_default_na=False)
+    lost = listed.path[listed.outcome == "rejected"].str.split(".").str[0].tolist()
+    assert sorted([*seen, *lost]) == [f"{number:04}" for number in range(MUTATED)]

@@ -869,3 +869,17 @@ def test_parts_that_do_not_go_together_are_told(name):
     assert len(caught.value.problems) == 1, str(caught.value)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_codes_that_are_accepted_are_known_ones():
+    with pytest.raises(
+        SpecError, match=r"rejects\.accept.*no code 'truncate'; did you mean 'trunc"
+    ):
+        CorpusSpec.from_dict(
+            {
+                "name": "mine",
+                "images": {"path": "{id}.png"},
+                "features": {"id": {"type": "id"}},
+                "rejects": {"accept": ["truncate"]},
+            }
+        )
