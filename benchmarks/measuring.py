@@ -47,7 +47,7 @@ class Clock:
 
         clock = cls()
         clock.wrap("reading and join", beam_corpus, "read_corpus")
-        clock.wrap("counting", beam_corpus, "survey_records")
+        clock.wrap("counting", beam_corpus.beam_survey, "survey_records")
         clock.wrap("planning", beam_planning, "plan_records")
         clock.wrap("cutting to shards", beam_planning, "cut_splits")
         clock.wrap("writing", beam_writing, "write_shards")

@@ -11,11 +11,13 @@ must see together, as parts of a data frame; parts are made by hashes:
                   then rows and the files found for them, by row             -> rows of one file
     EndRows       rows, files, and files that other rows claim, by path      -> records
                   (between two halves, the paths that lists of splits name are gathered)
+    FindClashes   records, by names that are one on some file systems        -> findings
     FindCopies    records, by samples of files whose size another one has    -> records
     WriteParts    records, by their own group                                -> files
 
-Without tables, `RowsOfFiles` takes the place of the first three: an image's line is its place among
-all paths, so paths are cut into ranges by a sample of them, and the images before each are counted.
+Without tables, `RowsOfFiles` takes the place of the first three and of `MatchRows`: an image's line
+is its place among all paths, so paths are cut into ranges by a sample of them, and the images
+before each are counted.
 
 Every step also tells what it found: entries of the log of rejects, which are written in parts too,
 and `Findings`, which are added up. Nothing is raised in a worker for what a corpus holds. The main

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, Self
+from typing import Self
 
 import pandas as pd
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
-from medical_images.spec_parts import SpecPart
-
-_Name = Annotated[str, StringConstraints(min_length=1)]
+from medical_images.spec_parts import Name, SpecPart
 
 
 class Explode(SpecPart):
@@ -21,8 +19,8 @@ class Explode(SpecPart):
       into: The entries: {name: {new column: column of the tables}}; all have the same new columns.
     """
 
-    column: _Name
-    into: dict[_Name, dict[_Name, _Name]] = Field(min_length=2)
+    column: Name
+    into: dict[Name, dict[Name, Name]] = Field(min_length=2)
 
     @model_validator(mode="after")
     def _alike(self) -> Self:

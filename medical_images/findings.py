@@ -23,7 +23,8 @@ class Findings:
       faults: What is wrong with the rows of each table.
       unreadable: Why a table cannot be read at all.
       repeated: What `tables.repeated_keys` found at the join of each table.
-      num_rows: Rows of the joined tables; of each join, how many more there are than before.
+      num_rows: Rows of the joined tables; of each step that makes several of one (a join,
+        `explode:`, `per_row: many`), how many more there are than before.
       num_kept: Rows that are part of records.
       listing: Files that were listed.
       num_ended: Files that came to an end.

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from contextlib import contextmanager
-from typing import BinaryIO, TypeVar, cast
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import pandas as pd
-from etils import epath
 from PIL import Image, UnidentifiedImageError
 
 from medical_images.errors import ImageError
-from medical_images.image_kinds import kind_of, other_image
+from medical_images.image_checks import unlimited
+from medical_images.image_kinds import LOOKED_AT, kind_of, other_image
 from medical_images.images import none_unread
-from medical_images.members import frame_of, is_member, read
+from medical_images.members import frame_of, is_member, open_file, read
 from medical_images.metadata_segments import read_orientation
-from medical_images.opening import open_below
-from medical_images.paths import is_remote
-from medical_images.remote import open_to_read, storage_errors
+from medical_images.remote import storage_errors
 from medical_images.spec import CorpusSpec
 from medical_images.spec_images import Images
 from medical_images.spec_parts import DICOM
 
 _FAULT = "header_fault"
-_LOOKED_AT = 512  # bytes, for the kind of a file
 Fact = TypeVar("Fact")
 
 
@@ -133,7 +129,7 @@ def _fields_of(file: BinaryIO, spec: CorpusSpec) -> dict[str, str]:
     """Returns `dicom.<keyword>` of each field; nothing of an image of another kind."""
     from medical_images.dicom.headers import fields_of
 
-    head = file.read(_LOOKED_AT)
+    head = file.read(LOOKED_AT)
     kind = kind_of(head)
     if kind is None:
         raise ImageError("unsupported" if other_image(head) else "not_an_image")
@@ -148,10 +144,18 @@ def _fields_of(file: BinaryIO, spec: CorpusSpec) -> dict[str, str]:
 
 
 def _size_of(file: BinaryIO, images: Images) -> tuple[int, int]:
-    if kind_of(file.read(_LOOKED_AT)) == "dicom":
+    if kind_of(file.read(LOOKED_AT)) == "dicom":
         from medical_images.dicom.headers import size_of
 
         return size_of(file)
+    try:
+        return _upright_size(file, images)
+    except Image.DecompressionBombError:  # the writing of the shards holds it against `max_pixels`
+        with unlimited():
+            return _upright_size(file, images)
+
+
+def _upright_size(file: BinaryIO, images: Images) -> tuple[int, int]:
     file.seek(0)
     with Image.open(file) as image:
         # As `prepared_image.prepare` reads EXIF; Pillow looks elsewhere too, and turns TIFF itself.
@@ -168,9 +172,6 @@ def _open(root: str, path: str, images: Images) -> Iterator[BinaryIO | np.ndarra
     if is_member(root, path, images):
         found = read(root, path, images)
         yield io.BytesIO(found) if isinstance(found, bytes) else found
-    elif is_remote(root):
-        with open_to_read(epath.Path(root) / path) as file:
-            yield file
     else:
-        with os.fdopen(open_below(root, path), "rb") as file:
-            yield cast(BinaryIO, file)
+        with open_file(root, path) as file:
+            yield file

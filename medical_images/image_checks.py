@@ -115,7 +115,7 @@ def opened(data: bytes, kind: Kind, *, num_pixels: int = 0) -> Iterator[Image.Im
     """
     try:
         with (
-            _unlimited() if num_pixels > _LIMIT_OF_PILLOW else nullcontext(),
+            unlimited() if num_pixels > _LIMIT_OF_PILLOW else nullcontext(),
             Image.open(io.BytesIO(data), formats=(kind.upper(),)) as image,
         ):
             yield image
@@ -127,7 +127,8 @@ def opened(data: bytes, kind: Kind, *, num_pixels: int = 0) -> Iterator[Image.Im
 
 
 @contextmanager
-def _unlimited() -> Iterator[None]:
+def unlimited() -> Iterator[None]:
+    """Lifts Pillow's limit of pixels, to open what is held against `max_pixels` otherwise."""
     with _PILLOW:  # the limit is the same for all threads
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:

@@ -68,7 +68,7 @@ _TEXTS = (  # (how the text begins, in lower case; name)
 )
 _PNM = re.compile(rb"P[1-7][ \t\r\n#]")
 _CONTROL = bytes(code for code in range(32) if code not in b"\t\n\f\r\x1b")
-_LOOKED_AT = 512
+LOOKED_AT = 512  # bytes, for the kind of a file
 
 
 def kind_of(data: bytes) -> Kind | None:
@@ -140,12 +140,12 @@ def looks_like(data: bytes) -> str:
     """
     if not data:
         return "nothing"
-    if not any(data[:_LOOKED_AT]) and not any(data):
+    if not any(data[:LOOKED_AT]) and not any(data):
         return "zeros only"
     found = _named(data, _OTHERS)
     if found:
         return found
-    head = data[:_LOOKED_AT]
+    head = data[:LOOKED_AT]
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "text"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()

@@ -10,6 +10,7 @@ import pandas as pd
 from medical_images import masks, members
 from medical_images.errors import BuildError, ImageError
 from medical_images.join import feature_column
+from medical_images.pixels import encode_png
 from medical_images.prepared_image import Prepared
 from medical_images.remote import storage_errors
 from medical_images.resizing import place, resize_labels
@@ -52,7 +53,7 @@ def prepare_masks(
         except ImageError as error:
             detail = ": ".join(filter(None, [f"feature '{name}'", error.detail]))
             raise ImageError(error.code, detail) from None
-        prepared[name] = masks.encode_mask(resize_labels(labels, placement))
+        prepared[name] = encode_png(resize_labels(labels, placement))
     return prepared
 
 

@@ -6,33 +6,30 @@ a palette are kept, and whatever could have changed an index is refused.
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from medical_images.errors import ImageError
 from medical_images.image_checks import check_png, check_size, opened
 from medical_images.image_headers import read_header
 from medical_images.image_kinds import kind_of
-from medical_images.metadata_segments import PngParts, read_png
+from medical_images.metadata_segments import ORIENTATION, PngParts, read_png
 from medical_images.pixels import grey_step, misread, raw_mode
+from medical_images.spec_images import MAX_PIXELS
 from medical_images.spec_masks import MaskFeature, Runs
 
 Mask = NDArray[np.uint8]
 
-_MAX_PIXELS = 100_000_000
-_ORIENTATION = 274  # the tag of EXIF
 _NUMBER = re.compile(r"[0-9]{1,10}")
 _NUM_SHOWN = 10
 
 
 def mask_of_file(
-    data: bytes | NDArray[Any], feature: MaskFeature, *, max_pixels: int = _MAX_PIXELS
+    data: bytes | NDArray[Any], feature: MaskFeature, *, max_pixels: int = MAX_PIXELS
 ) -> Mask:
     """Returns the label indices of a mask's file.
 
@@ -55,6 +52,8 @@ def mask_of_file(
         not opaque or not upright.
 
     Example:
+      >>> import io
+      >>> from PIL import Image
       >>> image = Image.new('P', (2, 1))
       >>> image.putpalette([0, 0, 0, 255, 0, 0])
       >>> image.putpixel((1, 0), 1)
@@ -131,17 +130,6 @@ def empty_mask(size: tuple[int, int]) -> Mask:
     return np.zeros((size[1], size[0]), np.uint8)
 
 
-def encode_mask(mask: Mask) -> bytes:
-    """Returns the PNG file of label indices: 8 bits, one channel, no metadata.
-
-    Args:
-      mask: (height, width), uint8.
-    """
-    file = io.BytesIO()
-    Image.fromarray(mask).save(file, "PNG", compress_level=4)
-    return file.getvalue()
-
-
 def _numbers(data: bytes, max_pixels: int) -> NDArray[Any]:
     """Returns what the file holds for each pixel, as (height, width) of any type."""
     kind = kind_of(data)
@@ -165,7 +153,7 @@ def _numbers(data: bytes, max_pixels: int) -> NDArray[Any]:
             raise _unreadable("0 is white in it, so its numbers have two meanings")
         step = grey_step(raw)
         image.load()
-        if image.getexif().get(_ORIENTATION, 1) not in (0, 1):
+        if image.getexif().get(ORIENTATION, 1) not in (0, 1):
             raise _unreadable("its EXIF says that it is not upright")
         if image.mode in ("P", "1", "L", "I", "F") or image.mode.startswith("I;16"):
             return np.asarray(image) // step if step > 1 else np.asarray(image)

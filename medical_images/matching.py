@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 
 from medical_images.errors import Problem, nearest
+from medical_images.name_clashes import SEVERAL
 from medical_images.rejects import Outcome, RejectLog
 from medical_images.spec import IMAGE_PATH, CorpusSpec
 from medical_images.spec_parts import DICOM
 from medical_images.table_reader import LINE, TABLE
 from medical_images.tables import frame_of_paths
 from medical_images.template import PathTemplate
-from medical_images.values import leaves_root
+from medical_images.values import leads_out
 
 # The rows' own columns keep their names; no header can hold the NUL that sets ours apart.
 PATH = "\0path"
@@ -277,7 +278,7 @@ def match(sieve: Sieve, found: pd.DataFrame, spec: CorpusSpec) -> pd.DataFrame:
     if PATH not in frame:
         fault = fault.mask(_leave_root(frame, spec.images.templates), "path_escape")
         named = dict(zip(found["row"], found["path"], strict=True))
-        named |= many.groupby("row")["path"].agg(" | ".join).to_dict()
+        named |= many.groupby("row")["path"].agg(SEVERAL.join).to_dict()
         paths = [named.get(row, "") for row in frame.index]
         sieve.frame = frame.assign(**{PATH: pd.Series(paths, index=frame.index, dtype="object")})
     claims = pd.DataFrame({"path": found["path"], "is_hurt": ~is_one_of_many})
@@ -316,5 +317,5 @@ def _one_file_each(rows: pd.DataFrame, found: pd.DataFrame) -> tuple[pd.DataFram
 def _leave_root(rows: pd.DataFrame, templates: Sequence[PathTemplate]) -> pd.Series[bool]:
     found = pd.Series(False, index=rows.index)
     for template in templates:
-        found |= leaves_root(template.row_keys(rows))
+        found |= leads_out(template.row_keys(rows))
     return found

@@ -32,14 +32,13 @@ from medical_images.opening import open_below
 from medical_images.paths import is_remote
 from medical_images.remote import open_to_read, read_file
 from medical_images.spec_images import Images
-from medical_images.template import CONTAINER_EXTENSIONS, PathTemplate
+from medical_images.template import CONTAINER_EXTENSIONS, DICOM_EXTENSIONS, PathTemplate
 
-_DICOM = (".dcm", ".dicom")
 _KINDS: Mapping[tuple[str, ...], type[Container]] = {
     (".zip",): ZipContainer,
     (".h5", ".hdf5"): Hdf5Container,
     (".nii", ".nii.gz"): NiftiContainer,
-    _DICOM: DicomContainer,
+    DICOM_EXTENSIONS: DicomContainer,
 }
 _MOST_OPEN, _MOST_HELD = 64, 1 << 30  # containers, and bytes of memory
 _REMOTE_SECONDS = 60  # until a remote container is looked at anew
@@ -114,6 +113,26 @@ def _read_all(file: io.FileIO, most: int) -> bytes:
     return b"".join(parts) if any(parts[1:]) else parts[0]
 
 
+@contextlib.contextmanager
+def open_file(root: str, path: str) -> Iterator[BinaryIO]:
+    """Opens a file, local or remote, to read parts of it.
+
+    Args:
+      root: The corpus root.
+      path: Relative to it; not that of a member.
+
+    Raises:
+      ImageError: A local path leads out of the root, or to no file; see `opening.open_below`.
+      OSError: Or another of `remote.storage_errors`.
+    """
+    if is_remote(root):
+        with open_to_read(epath.Path(root) / path) as file:
+            yield file
+    else:
+        with os.fdopen(open_below(root, path), "rb") as local:
+            yield cast(BinaryIO, local)
+
+
 def frame_of(root: str, path: str, images: Images) -> tuple[str, int | None]:
     """Returns the path of the file that `read` reads, and which of its frames is meant.
 
@@ -121,7 +140,7 @@ def frame_of(root: str, path: str, images: Images) -> tuple[str, int | None]:
       The path, and the frame, from 0; None where the file is meant as it is.
     """
     *outer, name = _located(root, path, images)
-    if outer and outer[-1].lower().endswith(_DICOM):
+    if outer and outer[-1].lower().endswith(DICOM_EXTENSIONS):
         return "/".join(outer), int(name) - 1
     return path, None
 
@@ -164,7 +183,7 @@ def _entered(paths: tuple[str, ...], frames: str) -> tuple[PathTemplate, ...]:
     containers = [c for path in paths for c in PathTemplate(path).containers]
     if frames == "all":
         return tuple(containers)
-    return tuple(c for c in containers if not c.text.lower().endswith(_DICOM))
+    return tuple(c for c in containers if not c.text.lower().endswith(DICOM_EXTENSIONS))
 
 
 def _located(root: str, path: str, images: Images) -> tuple[str, ...]:
@@ -220,10 +239,8 @@ def _open(root: str, outer: tuple[str, ...], images: Images) -> Container:
             if not isinstance(data, bytes):
                 raise ImageError("unsupported")
             file = io.BytesIO(data)
-        elif is_remote(root):
-            file = stack.enter_context(open_to_read(epath.Path(root) / outer[0]))
         else:
-            file = cast(BinaryIO, stack.enter_context(os.fdopen(open_below(root, outer[0]), "rb")))
+            file = stack.enter_context(open_file(root, outer[0]))
         kind = next(k for ends, k in _KINDS.items() if outer[-1].lower().endswith(ends))
         container = kind(file, images)
         weakref.finalize(container, stack.pop_all().close)  # when nobody reads from it any more

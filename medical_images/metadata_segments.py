@@ -23,7 +23,7 @@ Fault = Literal["", "truncated", "corrupt", "corrupt_scan"]
 
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 _SOI, _EOI, _SOS, _DQT, _COM = 0xD8, 0xD9, 0xDA, 0xDB, 0xFE
-_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # SOF0 to SOF15
+FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # SOF0 to SOF15
 _HUFFMAN = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive: what all decoders know
 _TABLES = frozenset({0xC4, 0xCC, _DQT, 0xDC, 0xDD})  # DHT, DAC, DQT, DNL, DRI
 _LUMA = (0x11, 0x12, 0x21, 0x22, 0x41)  # 4:4:4, 4:4:0, 4:2:2, 4:2:0, 4:1:1
@@ -35,7 +35,7 @@ _SCAN_END = re.compile(rb"\xff[\xc4\xcc\xd9-\xdd\xe0-\xef\xfe]")  # EOI, SOS, ta
 _LENGTH_OF_JFIF, _LENGTH_OF_ADOBE = 16, 14
 
 _MOST_PARTS = 1 << 18  # segments or chunks; a file that has more is made to be slow
-_MOST_SCANS = 100  # likewise: each goes over all pixels, however short it is
+MOST_SCANS = 100  # likewise: each goes over all pixels, however short it is
 
 _PNG_SIGNATURE = 8
 _IEND = bytes.fromhex("0000000049454e44ae426082")
@@ -52,7 +52,7 @@ _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _CHUNK = struct.Struct(">I4s")
 
-_ORIENTATION = 0x0112
+ORIENTATION = 0x0112  # the tag of EXIF
 _BYTES_OF_TYPE = {1: "B", 3: "H", 4: "I"}
 
 
@@ -202,13 +202,13 @@ def read_jpeg(data: bytes) -> JpegParts:
         if code == _SOS:
             scan = scan or end
             num_scans += 1
-            if num_scans > _MOST_SCANS:
-                raise ImageError("unsupported", f"JPEG of more than {_MOST_SCANS} scans")
+            if num_scans > MOST_SCANS:
+                raise ImageError("unsupported", f"JPEG of more than {MOST_SCANS} scans")
             end = _end_of_scan(data, end)
             if end < 0:
                 complete = False
                 break
-        elif code in _FRAMES:
+        elif code in FRAMES:
             if frame is not None:
                 raise ImageError("corrupt", "it has two headers of a frame")
             frame = _frame(data[at + 1 : end])
@@ -354,7 +354,7 @@ def read_orientation(exif: bytes) -> tuple[int, bool]:
             return 1, True
         for at in range(start + 2, start + 2 + 12 * count, 12):
             tag, type_, number = struct.unpack_from(f"{order}HHI", exif, at)
-            if tag == _ORIENTATION:
+            if tag == ORIENTATION:
                 if type_ not in _BYTES_OF_TYPE or number != 1:
                     return 1, True
                 (value,) = struct.unpack_from(f"{order}{_BYTES_OF_TYPE[type_]}", exif, at + 8)

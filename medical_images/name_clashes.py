@@ -14,7 +14,7 @@ from medical_images.errors import Problem, SpecError, some_lines
 from medical_images.rejects import RejectLog
 
 Row = tuple[str, int]  # table and line
-_SEVERAL = " | "  # between the paths that fit a row
+SEVERAL = " | "  # between the paths that fit a row
 
 
 def folded(path: str) -> str:
@@ -82,7 +82,7 @@ def _rows_of(frame: pd.DataFrame) -> list[Row]:
 
 
 def _has_twins(paths: str) -> bool:
-    names = paths.split(_SEVERAL)
+    names = paths.split(SEVERAL)
     return len(set(map(_nfc, names))) < len(names)
 
 

@@ -167,12 +167,22 @@ def encode(array: Array, images: Images, *, resized: bool) -> bytes:
       >>> Image.open(io.BytesIO(data)).mode
       'I;16'
     """
+    if not resized or images.resize is None or images.resize.format != "jpeg":
+        return encode_png(array)
     file = io.BytesIO()
-    image = Image.fromarray(array)
-    if resized and images.resize is not None and images.resize.format == "jpeg":
-        image.save(file, "JPEG", quality=images.resize.quality, subsampling="4:4:4")
-    else:
-        image.save(file, "PNG", compress_level=_PNG_LEVEL)
+    quality = images.resize.quality
+    Image.fromarray(array).save(file, "JPEG", quality=quality, subsampling="4:4:4")
+    return file.getvalue()
+
+
+def encode_png(array: Array) -> bytes:
+    """Returns the PNG file of an array, with no metadata.
+
+    Args:
+      array: As `to_canonical` returns it, or labels: (height, width), uint8.
+    """
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "PNG", compress_level=_PNG_LEVEL)
     return file.getvalue()
 
 

@@ -38,7 +38,7 @@ CODES: Mapping[str, str] = {
     "corrupt": "the image file is damaged",
     "corrupt_scan": "a strict decoder finds damage in the pixels of a JPEG file",
     "not_checked": "pixels of a JPEG file were not decoded strictly",
-    "too_large": "the image has more pixels than `max_pixels`",
+    "too_large": "the image, or what it is packed in, is larger than accepted; see `max_pixels`",
     "multi_frame": "the file holds several frames or pages",
     "needs_window": "the image has more than 8 bits; set `dtype: uint16` or a `window:`",
     "channels": "the image has colours or alpha that `channels:` has no place for",

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import datetime
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from medical_images.errors import nearest
-from medical_images.spec_parts import SpecPart, Tokens, normal_form
+from medical_images.spec_parts import Name, SpecPart, Tokens, is_read_back, normal_form
 
 NEGATIVE, POSITIVE, UNCERTAIN = "negative", "positive", "uncertain"  # classes of `uncertain`
 _YES = ("1", "1.0", "true", "True", "TRUE", "yes", "Yes", "YES")
 _NO = ("0", "0.0", "false", "False", "FALSE", "no", "No", "NO")
 _DAY = datetime.date(2011, 10, 25)  # tells day, month and year apart
-_Column = Annotated[str, StringConstraints(min_length=1)]
 
 
-class _Feature(SpecPart):
+class BaseFeature(SpecPart):
     """What all features share.
 
     Attributes:
@@ -45,7 +43,7 @@ class _Feature(SpecPart):
         return next(changed, "")
 
 
-class OfRows(SpecPart):
+class OfRows(BaseFeature):
     """What features share of which the rows of one image may tell several values.
 
     Attributes:
@@ -56,7 +54,7 @@ class OfRows(SpecPart):
     """
 
     across_rows: str = "same"
-    reader: _Column | None = None
+    reader: Name | None = None
 
     @model_validator(mode="after")
     def _reader_counts(self) -> Self:
@@ -64,11 +62,15 @@ class OfRows(SpecPart):
             raise ValueError("`reader:` is for `across_rows: majority` and `all`")
         return self
 
+    def columns(self, name: str) -> tuple[str, ...]:
+        """The columns read, given the feature's name."""
+        return self._with_reader((self.column or name,))
+
     def _with_reader(self, columns: tuple[str, ...]) -> tuple[str, ...]:
         return columns if self.reader is None else (*columns, self.reader)
 
 
-class _Vocabulary(_Feature):
+class _Vocabulary(BaseFeature):
     values: list[str]
     rename: dict[str, str] = Field(default={})
 
@@ -117,7 +119,7 @@ class _Marked(_Vocabulary, OfRows):
       negative: Marks that mean no; with `""` among them, so does a blank cell.
     """
 
-    columns_: dict[_Column, str] | None = Field(default=None, alias="columns")
+    columns_: dict[Name, str] | None = Field(default=None, alias="columns")
     positive: Tokens = Field(default=[*_YES])
     negative: Tokens = Field(default=[*_NO])
 
@@ -242,7 +244,7 @@ class LabelsFeature(_Marked):
         return self
 
 
-class UncertainFeature(_Feature, OfRows):
+class UncertainFeature(OfRows):
     """A finding that is positive, negative, uncertain or not told, as CheXpert has it.
 
     Written as `tfds.features.ClassLabel` of `negative` (0) and `positive` (1), with `policy: class`
@@ -289,12 +291,8 @@ class UncertainFeature(_Feature, OfRows):
         """Whether there may be images of neither class, to be masked."""
         return "ignore" in (self.policy, self.blank)
 
-    def columns(self, name: str) -> tuple[str, ...]:
-        """The columns read, given the feature's name."""
-        return self._with_reader((self.column or name,))
 
-
-class _Number(_Feature, OfRows):
+class _Number(OfRows):
     """What numbers share.
 
     Attributes:
@@ -317,10 +315,6 @@ class _Number(_Feature, OfRows):
         if self.format != "age" and self.plus == "keep":
             raise ValueError("`plus:` is for `format: age`")
         return self
-
-    def columns(self, name: str) -> tuple[str, ...]:
-        """The columns read, given the feature's name."""
-        return self._with_reader((self.column or name,))
 
 
 class FloatFeature(_Number):
@@ -353,13 +347,13 @@ class IntFeature(_Number):
     missing_as: int | None = None
 
 
-class TextFeature(_Feature):
+class TextFeature(BaseFeature):
     """Free text, UTF-8; a missing cell is the empty text."""
 
     type: Literal["text"]
 
 
-class DateFeature(_Feature):
+class DateFeature(BaseFeature):
     """A day, written as text of the form `2019-07-30`; a missing cell is the empty text.
 
     Attributes:
@@ -372,16 +366,12 @@ class DateFeature(_Feature):
     @field_validator("format")
     @classmethod
     def _tells_a_day(cls, value: str) -> str:
-        try:
-            found = datetime.datetime.strptime(_DAY.strftime(value), value).date()
-        except (ValueError, re.error):
-            found = None
-        if found != _DAY:
+        if not is_read_back(_DAY, value):
             raise ValueError(f"'{value}' does not tell a day, month and year as in '%Y-%m-%d'")
         return value
 
 
-class IdFeature(_Feature):
+class IdFeature(BaseFeature):
     """An identifier, kept letter by letter (`007` stays `007`); a row without it is rejected."""
 
     type: Literal["id"]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from medical_images.spec_parts import SpecPart
-from medical_images.template import PathTemplate
+from medical_images.template import DICOM_EXTENSIONS, PathTemplate
 
-_PIXELS = 100_000_000
+MAX_PIXELS = 100_000_000
 Side = Annotated[int, Field(ge=1, le=65_500)]
 
 
@@ -80,7 +81,7 @@ class Images(SpecPart):
     dtype: Literal["uint8", "uint16"] = "uint8"
     window: Literal["file"] | tuple[float, float] | None = None
     check: Literal["full", "header", "none"] = "full"
-    max_pixels: int = Field(default=_PIXELS, ge=1)
+    max_pixels: int = Field(default=MAX_PIXELS, ge=1)
     jpeg: Literal["keep", "png"] = "keep"
     corrupt_scan: Literal["reject", "write"] = "reject"
     alpha: Literal["reject", "drop", "black", "white"] = "reject"
@@ -93,14 +94,9 @@ class Images(SpecPart):
     preamble: Literal["required", "optional"] = "required"
     burned_in: Literal["reject", "write"] = "reject"
 
-    @field_validator("path", mode="before")
+    @field_validator("path", "exclude", mode="before")
     @classmethod
     def _as_list(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
-
-    @field_validator("exclude", mode="before")
-    @classmethod
-    def _as_patterns(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
 
     @field_validator("channels", "axis", mode="before")
@@ -117,17 +113,23 @@ class Images(SpecPart):
             PathTemplate(text)
         return value
 
-    @field_validator("window")
+    @field_validator("window", mode="before")
     @classmethod
-    def _has_width(cls, value: Any) -> Any:
-        if isinstance(value, tuple) and not value[1] > 0:
-            raise ValueError("a window is [center, width], and its width above 0")
-        return value
+    def _as_window(cls, value: Any) -> Any:
+        if value is None or value == "file":
+            return value
+        try:
+            center, width = map(float, value if isinstance(value, list | tuple) else ())
+            if math.isfinite(center) and 0 < width < math.inf:
+                return center, width
+        except (TypeError, ValueError):
+            pass
+        raise ValueError("a window is `file`, or [center, width] with a width above 0")
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
         entered = [c.text.lower() for template in self.templates for c in template.containers]
-        if self.frames == "reject" and any(c.endswith((".dcm", ".dicom")) for c in entered):
+        if self.frames == "reject" and any(c.endswith(DICOM_EXTENSIONS) for c in entered):
             raise ValueError("a DICOM file stands as a folder of frames only with `frames: all`")
         if self.dtype == "uint16":
             if self.channels != 1:

@@ -6,9 +6,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from medical_images.spec_features import _Feature
+from medical_images.spec_features import BaseFeature
 from medical_images.spec_images import Side
-from medical_images.spec_parts import SpecPart, Tokens, normal_form
+from medical_images.spec_parts import Name, SpecPart, Tokens, normal_form
 from medical_images.template import PathTemplate
 
 Index = Annotated[int, Field(ge=0, le=255)]
@@ -29,7 +29,7 @@ class Runs(SpecPart):
         image of another size is rejected.
     """
 
-    column: str = Field(min_length=1)
+    column: Name
     order: Literal["columns", "rows"] = "columns"
     start: int = Field(default=1, ge=0, le=1)
     relative: bool = False
@@ -37,7 +37,7 @@ class Runs(SpecPart):
     size: tuple[Side, Side] | None = None
 
 
-class MaskFeature(_Feature):
+class MaskFeature(BaseFeature):
     """A label index for each pixel, uint8 of the image's height and width, in a file or in cells.
 
     Attributes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ IMAGE_PATH = "images.path"  # `derive: {column: {from: images.path, ...}}` reads
 DICOM = "dicom."  # `derive: {column: {from: dicom.PatientAge}}` reads a header field of its file
 Place = tuple[str | int, ...]  # the keys and indices that lead to a part of a spec
 
+Name = Annotated[str, StringConstraints(min_length=1)]
 Unstripped = Annotated[str, StringConstraints(strip_whitespace=False, min_length=1)]
 
 
@@ -32,6 +34,20 @@ def normal_form(text: str) -> str:
       True
     """
     return unicodedata.normalize("NFC", text.strip())
+
+
+def is_read_back(day: datetime.date, pattern: str) -> bool:
+    """Returns whether a day that is written by the codes of `strptime` is read as that day.
+
+    Example:
+      >>> day = datetime.date(1931, 3, 4)
+      >>> is_read_back(day, '%d.%m.%Y'), is_read_back(day, '%d.%m.%y'), is_read_back(day, '%Y%Y')
+      (True, False, False)
+    """
+    try:
+        return datetime.datetime.strptime(day.strftime(pattern), pattern).date() == day
+    except (ValueError, re.error):  # of a code that stands twice
+        return False
 
 
 Tokens = Annotated[list[str], AfterValidator(lambda tokens: [normal_form(t) for t in tokens])]

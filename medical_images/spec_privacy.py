@@ -5,14 +5,13 @@ from __future__ import annotations
 import datetime
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
-from pydantic import Field, PrivateAttr, StringConstraints, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from medical_images.errors import BuildError, nearest
-from medical_images.spec_parts import DICOM, IMAGE_PATH, Place, SpecPart
+from medical_images.spec_parts import DICOM, IMAGE_PATH, Name, Place, SpecPart, is_read_back
 
-Column = Annotated[str, StringConstraints(min_length=1)]
 MadeOf = Mapping[str, Collection[str]]
 KEY_VARIABLE = "MEDICAL_IMAGES_KEY"
 
@@ -20,7 +19,7 @@ KEY_VARIABLE = "MEDICAL_IMAGES_KEY"
 _DECLARED = ("class", "labels", "uncertain", "boxes", "mask")
 _OF_PSEUDONYMS = ("id", "text")
 _OF_DATES = ("date", "text", "int")
-_SOME_DAYS = tuple(datetime.datetime(*day) for day in ((1931, 3, 4), (1999, 12, 31), (2000, 2, 29)))
+_SOME_DAYS = tuple(datetime.date(*day) for day in ((1931, 3, 4), (1999, 12, 31), (2000, 2, 29)))
 
 
 class ShiftDates(SpecPart):
@@ -36,8 +35,8 @@ class ShiftDates(SpecPart):
       format: How dates are written, by the codes of `strptime`.
     """
 
-    columns: list[Column] = Field(min_length=1)
-    by: Column
+    columns: list[Name] = Field(min_length=1)
+    by: Name
     max_days: int = Field(default=365, ge=1, le=36_500)
     format: str = "%Y-%m-%d"
 
@@ -50,16 +49,11 @@ class ShiftDates(SpecPart):
     @classmethod
     def _tells_the_day(cls, value: str) -> str:
         """A date that tells no day, or no century, cannot be moved by days."""
-        for day in _SOME_DAYS:
-            try:
-                told = datetime.datetime.strptime(day.strftime(value), value).date()
-            except ValueError:
-                told = None
-            if told != day.date():
-                raise ValueError(
-                    f"dates are moved by days; '{value}' does not tell year (four digits), month"
-                    " and day, as %Y-%m-%d does"
-                )
+        if not all(is_read_back(day, value) for day in _SOME_DAYS):
+            raise ValueError(
+                f"dates are moved by days; '{value}' does not tell year (four digits), month and"
+                " day, as %Y-%m-%d does"
+            )
         return value
 
 
@@ -77,10 +71,10 @@ class Privacy(SpecPart):
     """
 
     strip_metadata: bool = True
-    pseudonymize: list[Column] = Field(default=[])
-    keep: list[Column] = Field(default=[])
+    pseudonymize: list[Name] = Field(default=[])
+    keep: list[Name] = Field(default=[])
     shift_dates: ShiftDates | None = None
-    key_file: Annotated[str, StringConstraints(min_length=1)] | None = None
+    key_file: Name | None = None
 
     # Which key a build was begun with; known while one runs, and no part of the spec.
     _key_path: str | None = PrivateAttr(default=None)
@@ -230,6 +224,10 @@ def _wrong_columns(
             yield place, f"{what}; {nearest(column, written)}"
         elif seen[column] == 2:
             yield place, f"'{column}' is named twice"
+    for number, column in enumerate(privacy.keep):
+        if column not in written:
+            what = f"no feature and no `group:` is made of the column '{column}'"
+            yield ("privacy", "keep", number), f"{what}; {nearest(column, written)}"
     if privacy.shift_dates and privacy.shift_dates.by in privacy.dates:
         yield ("privacy", "shift_dates", "by"), "is the column of the patient, and no date"
 

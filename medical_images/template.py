@@ -20,11 +20,11 @@ from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
+DICOM_EXTENSIONS = (".dcm", ".dicom")
 IMAGE_EXTENSIONS = (
-    ".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".dicom",
+    ".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", *DICOM_EXTENSIONS,
 )  # fmt: skip
-
-CONTAINER_EXTENSIONS = (".zip", ".h5", ".hdf5", ".nii.gz", ".nii", ".dcm", ".dicom")
+CONTAINER_EXTENSIONS = (".zip", ".h5", ".hdf5", ".nii.gz", ".nii", *DICOM_EXTENSIONS)
 
 _TOKEN = re.compile(
     r"\{(?P<column>[^{}\[\]]+)(?:\[(?P<start>-?\d*):(?P<stop>-?\d*)\])?\}"

@@ -291,11 +291,11 @@ def _parse_mask(feature: MaskFeature, rows: pd.DataFrame) -> Parsed:
         return Parsed(rows[feature.runs.column])
     assert feature.template is not None  # the spec is checked
     paths = feature.template.row_keys(rows)
-    fault = Fault("path_escape", feature.template.columns[0], leaves_root(paths))
+    fault = Fault("path_escape", feature.template.columns[0], leads_out(paths))
     return Parsed(paths, _present([fault]))
 
 
-def leaves_root(paths: pd.Series[str]) -> pd.Series[bool]:
+def leads_out(paths: pd.Series[str]) -> pd.Series[bool]:
     """Returns which paths begin at the root of the disk, or lead out of that of the corpus."""
     return paths.str.startswith("/") | paths.str.contains(r"(?:^|/)\.\.(?:/|$)")
 

@@ -4,11 +4,14 @@ import errno
 import io
 import os
 import pathlib
+import struct
+import zlib
 
 import h5py
 import numpy as np
 import pytest
 from dicom_files import dicom_bytes
+from image_readers import chunk
 from PIL import Image
 
 from medical_images.errors import BuildError
@@ -143,3 +146,12 @@ def test_listing_opens_no_file_that_is_no_container(tmp_path, monkeypatch):
     (tmp_path / "1.png").write_bytes(b"one")
     monkeypatch.setattr(os, "open", None)
     assert list_images(str(tmp_path), ANY)["num_bytes"].tolist() == [3]
+
+
+def test_sizes_of_very_large_images_are_read_too(tmp_path):
+    """Whether they are accepted is said where they are written."""
+    header = struct.pack(">IIBBBBB", 20_000, 30_000, 8, 0, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    (tmp_path / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    found = read_pixel_sizes(str(tmp_path), ["1.png"], Images(path="*.png"))
+    assert found.tolist() == [[20_000, 30_000]]

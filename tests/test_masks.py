@@ -15,7 +15,8 @@ from PIL import Image
 from strategies import FEW, MANY
 
 from medical_images.errors import ImageError
-from medical_images.masks import empty_mask, encode_mask, mask_of_file, mask_of_runs
+from medical_images.masks import empty_mask, mask_of_file, mask_of_runs
+from medical_images.pixels import encode_png
 from medical_images.spec_masks import MaskFeature
 
 INDICES = np.array([[0, 1, 2, 3], [3, 2, 1, 0]], np.uint8)
@@ -171,7 +172,7 @@ class TestFiles:
 
     @given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9)))
     def test_what_is_written_is_read(self, mask):
-        np.testing.assert_array_equal(mask_of_file(encode_mask(mask), feature()), mask)
+        np.testing.assert_array_equal(mask_of_file(encode_png(mask), feature()), mask)
 
     def test_arrays(self):
         assert mask_of_file(INDICES.astype(float), feature()).tolist() == INDICES.tolist()

@@ -579,7 +579,7 @@ REFUSALS = {
         {**STRICT, "stratify": ["label", "findings", AGE]},
         [
             ["features.label.values: 0 of 10 images have the class 'mel', 'df', 'vasc'", "report"],
-            ["features.findings.values: 0 of 10 images have the class 'edema'", "take it out"],
+            ["features.findings.values: 0 of 10 images have the class 'edema'", "declare only"],
         ],
     ),
     "a group in two official splits": Refusal(

@@ -320,6 +320,7 @@ def dates(**keys):
         (dates(format="%m/%d/%y"), {}, "does not tell year"),
         (dates(format="%Y-%m"), {}, "does not tell year"),
         (dates(format="day"), {}, "does not tell year"),
+        (dates(format="%Y-%m-%d %Y"), {}, "does not tell year"),
         (dates(max_days="0"), {}, "greater than or equal to 1"),
         ({"key_file": "key"}, {}, "is for `pseudonymize:` and `shift_dates:`"),
         ({"key": "KQkeyKQ"}, {}, "unknown key 'key'; Known: keep, key_file, "),

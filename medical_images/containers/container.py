@@ -99,8 +99,3 @@ def library(name: str, *, extra: str) -> Any:
         remedy = f"pip install 'medical_images[{extra}]'"
         problem = Problem(where="images.path", what=what, remedy=remedy)
         raise SpecError([problem], headline="The images cannot be read") from None
-
-
-def kind_of(error: Exception) -> str:
-    """Says what failed without its own words, which may hold a name."""
-    return type(error).__name__

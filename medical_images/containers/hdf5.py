@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from medical_images.containers.container import Container, Member, kind_of, library
+from medical_images.containers.container import Container, Member, library
 from medical_images.errors import ImageError
 from medical_images.spec_images import Images
 
@@ -155,7 +155,7 @@ class _Damage:
             return
         damages = (OSError, RuntimeError, ValueError, TypeError, KeyError)
         if isinstance(error, damages) and not isinstance(error, ImageError | FileNotFoundError):
-            raise ImageError("corrupt", f"{self._what} ({kind_of(error)})") from None
+            raise ImageError("corrupt", f"{self._what} ({type(error).__name__})") from None
 
 
 def _is_image(dataset: Any, shape: tuple[int, ...] | None) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from medical_images.containers.container import Container, Member, kind_of, library
+from medical_images.containers.container import Container, Member, library
 from medical_images.errors import ImageError
 from medical_images.spec_images import Images
 
@@ -78,9 +78,9 @@ class NiftiContainer(Container):
             where += [time, *[0] * self._num_axes][: self._num_axes - 3]
             found = np.asanyarray(self._read_volume()[tuple(where)])
         except (EOFError, ValueError) as error:
-            raise ImageError("truncated", kind_of(error)) from None
+            raise ImageError("truncated", type(error).__name__) from None
         except (zlib.error, gzip.BadGzipFile) as error:
-            raise ImageError("corrupt", kind_of(error)) from None
+            raise ImageError("corrupt", type(error).__name__) from None
         if found.dtype.names:  # red, green, blue
             found = np.stack([found[channel] for channel in found.dtype.names], axis=-1)
         return np.ascontiguousarray(found.swapaxes(0, 1))
@@ -107,7 +107,7 @@ class NiftiContainer(Container):
         except Exception as error:  # of many kinds
             if isinstance(error, OSError) and error.errno is not None:
                 raise
-            raise ImageError("corrupt", f"no NIfTI file ({kind_of(error)})") from None
+            raise ImageError("corrupt", f"no NIfTI file ({type(error).__name__})") from None
         raise ImageError("corrupt", "no NIfTI file")
 
     def _unpacked(self, num_bytes: int) -> bytes:

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from medical_images.containers.container import Container, Member, kind_of
+from medical_images.containers.container import Container, Member
 from medical_images.errors import ImageError
 from medical_images.spec_images import Images
 
@@ -28,7 +28,7 @@ class ZipContainer(Container):
             self._zip = zipfile.ZipFile(file)
         except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError) as error:
             raise ImageError(
-                "corrupt", f"no zip file that can be read ({kind_of(error)})"
+                "corrupt", f"no zip file that can be read ({type(error).__name__})"
             ) from None
         self._found: dict[str, list[zipfile.ZipInfo]] = {}
         for info in self._zip.infolist():
@@ -53,15 +53,17 @@ class ZipContainer(Container):
             with self._zip.open(info) as file:
                 data = file.read(info.file_size)  # of a bomb, no more
         except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError) as error:
-            raise ImageError("corrupt", kind_of(error)) from None
+            raise ImageError("corrupt", type(error).__name__) from None
         except (NotImplementedError, RuntimeError) as error:
             raise ImageError(
-                "unsupported", f"packed in an unknown way ({kind_of(error)})"
+                "unsupported", f"packed in an unknown way ({type(error).__name__})"
             ) from None
         except OSError as error:
             if error.errno is not None:
                 raise
-            raise ImageError("corrupt", kind_of(error)) from None  # bz2 has no error of its own
+            raise ImageError(
+                "corrupt", type(error).__name__
+            ) from None  # bz2 has no error of its own
         if len(data) != info.file_size:
             raise ImageError("truncated", f"{len(data):,} of {info.file_size:,} bytes")
         return data

@@ -21,6 +21,8 @@ from medical_images.dicom.grey import Stored, grey_of
 from medical_images.dicom.headers import dicom_errors, number_of_frames, read_dataset
 from medical_images.dicom.tables import coloured
 from medical_images.errors import ImageError
+from medical_images.image_checks import check_size
+from medical_images.metadata_segments import FRAMES, MOST_SCANS
 from medical_images.spec_images import Images
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ _SHORTENED = "YBR_FULL_422"  # where two pixels share their colour
 _HOLDERS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _RLE = "1.2.840.10008.1.2.5"
 _DECODERS = "pip install 'medical_images[dicom]' installs those that there are"
-_SCAN, _MOST_SCANS = b"\xff\xda", 100  # of JPEG: each goes over all pixels, however short it is
+_SCAN = b"\xff\xda"  # of JPEG
 _END_OF_IMAGE = b"\xff\xd9"  # of JPEG, JPEG-LS and JPEG 2000; it is nowhere else in coded pixels
 
 
@@ -88,8 +90,7 @@ def read_pixels(data: bytes, images: Images, *, frame: int | None = None) -> NDA
         _refuse_burned_in(dataset, images)
         layout = _layout_of(dataset)
         _refuse_frame(layout, frame)
-        if layout.width * layout.height > images.max_pixels:
-            raise ImageError("too_large", f"{layout.width} x {layout.height} pixels")
+        check_size(layout.width, layout.height, images.max_pixels)
         syntax = _syntax_of(dataset)
         _refuse_kind(dataset, layout, syntax)
         _refuse_cut(dataset, layout, syntax, frame or 0)
@@ -250,8 +251,8 @@ def _frame_of(dataset: FileDataset, data: bytes, layout: _Layout, frame: int) ->
 def _refuse_coded(data: bytes, layout: _Layout) -> None:
     """Raises where coded pixels end early, or are not as many as the header tells."""
     coded = next(_jpeg_2000_sizes(data), None) or next(_jpeg_sizes(data), None)
-    if data.count(_SCAN) > _MOST_SCANS:
-        raise ImageError("unsupported", f"JPEG of more than {_MOST_SCANS} scans")
+    if data.count(_SCAN) > MOST_SCANS:
+        raise ImageError("unsupported", f"JPEG of more than {MOST_SCANS} scans")
     if coded is None:
         raise ImageError("corrupt", "its pixels are not coded as it says")
     width, height, samples, bits = coded
@@ -282,7 +283,7 @@ def _jpeg_sizes(data: bytes) -> Iterator[tuple[int, int, int, int]]:
         if mark == 0xFF:  # a filler
             place += 1
             continue
-        if mark == 0xF7 or (0xC0 <= mark <= 0xCF and mark not in (0xC4, 0xC8, 0xCC)):
+        if mark == 0xF7 or mark in FRAMES:  # JPEG-LS or JPEG
             height, width = (int.from_bytes(data[place + i : place + i + 2]) for i in (5, 7))
             yield width, height, data[place + 9], data[place + 4]
         place += 2 + int.from_bytes(data[place + 2 : place + 4])
