@@ -21,7 +21,7 @@ from medical_images.shards import ShardTask
 
 # What writing takes, about: Python's work for an image, which threads cannot share, and what the
 # operating system does for its bytes, which they can. Other processes have to start first.
-_SECONDS_AN_IMAGE, _SECONDS_A_BYTE, _SECONDS_TO_START = 4e-5, 5e-10, 1.0
+_SECONDS_AN_IMAGE, _SECONDS_A_BYTE, _SECONDS_TO_START = 7e-5, 5e-10, 1.0
 _POLL_SECONDS = 0.1
 _KILLED = (
     "a worker process was killed, by the system perhaps because memory ran out; fewer workers"
