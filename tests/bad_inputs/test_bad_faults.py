@@ -391,7 +391,8 @@ def test_damaged_shard(corpus, damage):
     status, _ = by_command("verify", str(result.dataset))
     said = corpus.capture.readouterr().err
     assert (status, f"{name} {told}" in said) == (1, True), said
-    corpus.seen.note(f"verify: exit {status}; “{said.strip().splitlines()[0]}”")
+    line = next(line for line in said.splitlines() if name in line)
+    corpus.seen.note(f"verify: exit {status}; “{line.strip()}”")
 
 
 def test_each_of_the_52_cases_has_a_test():
