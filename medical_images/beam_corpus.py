@@ -8,13 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from medical_images import beam_planning, beam_survey, certification, manifest
-from medical_images.acceptance import accept, own_files
+from medical_images.acceptance import accept
 from medical_images.beam_reading import ReadCorpus, read_corpus
 from medical_images.beam_workers import Workers
 from medical_images.corpus import (
     BoundsOf,
     CutCorpus,
     PlannedCorpus,
+    no_images,
     places_of,
     read_former_of,
     with_rejected,
@@ -86,10 +87,11 @@ def plan_corpus(
     check_input_paths(loaded)
     spec = loaded.spec
     sums = manifest.sums_of(loaded.root, list(input_paths(spec).values()))
-    exclude = {table.path for table in spec.tables} | own_files(loaded)
     with places_of(loaded):
         read = read_corpus(
-            loaded, dataclasses.replace(workers, folder=workers.made("read")), exclude=exclude
+            loaded,
+            dataclasses.replace(workers, folder=workers.made("read")),
+            exclude=no_images(loaded),
         )
     return _plan_read(
         read,

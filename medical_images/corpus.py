@@ -228,7 +228,7 @@ def plan_corpus(
     sums = manifest.sums_of(root, list(input_paths(spec).values()))
     rows = tables.read_rows(spec, root=root, source=loaded.source) if spec.tables else None
     lists = tables.read_lists(spec, root=root, source=loaded.source)
-    files = images.list_images(root, spec.images, exclude=_no_images(loaded))
+    files = images.list_images(root, spec.images, exclude=no_images(loaded))
     files = files.assign(**facts_of_files(root, files, spec))
     with places_of(loaded):
         joined = join_images(rows, files, spec, lists)
@@ -284,7 +284,7 @@ def inputs_now(loaded: LoadedSpec) -> dict[str, Any]:
     root, declared = loaded.root, loaded.spec.images
     folders = images.outermost_folders(root, declared.templates)
     files = (file for folder in folders for file in images.walk(root, folder, declared))
-    listing, exclude = Listing(), _no_images(loaded)
+    listing, exclude = Listing(), no_images(loaded)
     while some := list(itertools.islice(files, _LISTED_AT_ONCE)):
         listing += Listing.of(images.frame_of_files(some, declared, exclude=exclude))
     return manifest.inputs_of(
@@ -292,7 +292,8 @@ def inputs_now(loaded: LoadedSpec) -> dict[str, Any]:
     )
 
 
-def _no_images(loaded: LoadedSpec) -> set[str]:
+def no_images(loaded: LoadedSpec) -> set[str]:
+    """Returns paths below the root that are no images: those of tables, and of our own files."""
     return {table.path for table in loaded.spec.tables} | own_files(loaded)
 
 

@@ -21,9 +21,8 @@ from medical_images.metadata_segments import read_orientation
 from medical_images.remote import storage_errors
 from medical_images.spec import CorpusSpec
 from medical_images.spec_images import Images
-from medical_images.spec_parts import DICOM
+from medical_images.spec_parts import DICOM, HEADER_FAULT
 
-_FAULT = "header_fault"
 Fact = TypeVar("Fact")
 
 
@@ -55,7 +54,7 @@ def facts_of_files(
     if spec.dicom_fields:
         told = iter(_read_fields(root, paths, spec))
         lines = [next(told) if is_inside else {} for is_inside in inside]
-        for name in (*(DICOM + keyword for keyword in spec.dicom_fields), _FAULT):
+        for name in (*(DICOM + keyword for keyword in spec.dicom_fields), HEADER_FAULT):
             texts = [line.get(name, "") for line in lines]
             found[name] = pd.Series(texts, index=files.index, dtype="str")
     return found
@@ -91,7 +90,7 @@ def _read_fields(root: str, paths: Sequence[str], spec: CorpusSpec) -> list[dict
             with _open(root, path, spec.images) as file:
                 return {} if isinstance(file, np.ndarray) else _fields_of(file, spec)
         except ImageError as error:
-            return {_FAULT: error.code}
+            return {HEADER_FAULT: error.code}
 
     names = [frame_of(root, path, spec.images)[0] for path in paths]
     files = list(dict.fromkeys(names))  # that of many frames is read once
@@ -127,7 +126,7 @@ def _each(
 
 def _fields_of(file: BinaryIO, spec: CorpusSpec) -> dict[str, str]:
     """Returns `dicom.<keyword>` of each field; nothing of an image of another kind."""
-    from medical_images.dicom.headers import fields_of
+    from medical_images.dicom.headers import check_preamble, fields_of
 
     head = file.read(LOOKED_AT)
     kind = kind_of(head)
@@ -135,8 +134,7 @@ def _fields_of(file: BinaryIO, spec: CorpusSpec) -> dict[str, str]:
         raise ImageError("unsupported" if other_image(head) else "not_an_image")
     if kind != "dicom":
         return {}
-    if spec.images.preamble == "required" and head[128:132] != b"DICM":
-        raise ImageError("dicom_no_preamble")
+    check_preamble(head, spec.images)
     told = fields_of(file, [*spec.dicom_fields, "Rows"])
     if not told["Rows"]:
         raise ImageError("dicom_no_pixels")

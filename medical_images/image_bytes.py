@@ -48,10 +48,14 @@ class Source(NamedTuple):
       data: Its bytes; or pixels, of a file that holds many images as arrays; or why it must not be
         read.
       modified: When the file was changed last, in nanoseconds; 0 of remote files.
+      name: The path of the file that was read.
+      frame: Which of its frames is meant; see `members.frame_of`.
     """
 
     data: bytes | np.ndarray | ImageError
     modified: int
+    name: str
+    frame: int | None
 
 
 def read_source(file: ImageOfRow, root: str, spec: CorpusSpec) -> Source:
@@ -68,19 +72,19 @@ def read_source(file: ImageOfRow, root: str, spec: CorpusSpec) -> Source:
       BuildError: It cannot be read now.
     """
     modified = modified_at(file.path, root, spec.images)
-    _, frame = members.frame_of(root, file.path, spec.images)
+    name, frame = members.frame_of(root, file.path, spec.images)
     size = file.num_bytes if frame is None else None  # of a frame, that is its share of the file
     try:
         data = members.read(root, file.path, spec.images, num_bytes=size)
     except ImageError as error:
-        return Source(error, modified)
+        return Source(error, modified, name, frame)
     except storage_errors() as error:
         kind = ChangedError if isinstance(error, FileNotFoundError) else BuildError
         raise kind(_fault_of(file, f"cannot be read ({type(error).__name__})")) from None
     if isinstance(data, bytes) and size is not None and len(data) != size:
         what = f"has {len(data):,} bytes, and had {file.num_bytes:,} when the corpus was listed"
         raise ChangedError(_fault_of(file, what))
-    return Source(data, modified)
+    return Source(data, modified, name, frame)
 
 
 def iter_sources(files: Sequence[ImageOfRow], root: str, spec: CorpusSpec) -> Iterator[Source]:
@@ -97,13 +101,11 @@ def iter_sources(files: Sequence[ImageOfRow], root: str, spec: CorpusSpec) -> It
     )
 
 
-def prepare_image(source: Source, file: ImageOfRow, root: str, spec: CorpusSpec) -> Prepared:
+def prepare_image(source: Source, spec: CorpusSpec) -> Prepared:
     """Checks an image, and makes it what the spec declares.
 
     Args:
       source: What the file holds.
-      file: Which it is.
-      root: The corpus root.
       spec: What it says of images and of privacy.
 
     Raises:
@@ -111,9 +113,8 @@ def prepare_image(source: Source, file: ImageOfRow, root: str, spec: CorpusSpec)
     """
     if isinstance(source.data, ImageError):
         raise source.data
-    name, frame = members.frame_of(root, file.path, spec.images)
     strip = spec.privacy.strip_metadata
-    return prepare(source.data, spec.images, name=name, strip=strip, frame=frame)
+    return prepare(source.data, spec.images, name=source.name, strip=strip, frame=source.frame)
 
 
 def modified_at(path: str, root: str, images: Images) -> int:

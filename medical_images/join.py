@@ -41,14 +41,14 @@ from medical_images.spec import (
     CorpusSpec,
 )
 from medical_images.spec_feature_types import counts_rows
-from medical_images.spec_parts import DICOM
+from medical_images.spec_parts import DICOM, HEADER_FAULT
 from medical_images.table_reader import LINE, TABLE
 from medical_images.tables import Rows, join_cells
 from medical_images.values import parse_feature
 
 # The rows' own columns keep their names; no header can hold the NUL that sets ours apart.
 NUM_BYTES, WIDTH, HEIGHT = map(file_column, ("num_bytes", "width", "height"))
-HEADER_FAULT = file_column("header_fault")
+_FAULT = file_column(HEADER_FAULT)
 SPLIT = "\0split"
 
 
@@ -296,7 +296,7 @@ def _rows_of_files(files: pd.DataFrame, spec: CorpusSpec, log: RejectLog) -> Row
 
 def _add_file_facts(sieve: Sieve, files: pd.DataFrame) -> None:
     for name in files.columns:
-        is_header = name == "header_fault" or name.startswith(DICOM)
+        is_header = name == HEADER_FAULT or name.startswith(DICOM)
         if is_header or name in ("num_bytes", "width", "height"):
             facts = dict(zip(files["path"], files[name], strict=True))
             cells = pd.Series(
@@ -308,9 +308,9 @@ def _add_file_facts(sieve: Sieve, files: pd.DataFrame) -> None:
 
 
 def _drop_unread_headers(sieve: Sieve) -> None:
-    if HEADER_FAULT in sieve.frame:
-        for code in sorted(set(sieve.frame[HEADER_FAULT]) - {""}):
-            sieve.remove(sieve.frame[HEADER_FAULT] == code, code)
+    if _FAULT in sieve.frame:
+        for code in sorted(set(sieve.frame[_FAULT]) - {""}):
+            sieve.remove(sieve.frame[_FAULT] == code, code)
 
 
 def _drop_copies(sieve: Sieve, spec: CorpusSpec) -> None:

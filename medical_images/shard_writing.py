@@ -232,7 +232,7 @@ class _Shard:
         for place, (file, metadata, masks, source) in enumerate(rows):
             self.sources.add(metadata, file, source.modified, masks)
             try:
-                images, notes = _images(source, file, masks, root=task.root, spec=task.spec)
+                images, notes = _images(source, masks, root=task.root, spec=task.spec)
             except ImageError as error:
                 self.faults.append((place, error.code, error.detail))
             else:
@@ -294,7 +294,7 @@ def iter_examples(
     rows = zip(files, metadata, masks_of(records, spec), sources, strict=True)
     for file, example, masks, source in rows:
         try:
-            images, _ = _images(source, file, masks, root=root, spec=spec)
+            images, _ = _images(source, masks, root=root, spec=spec)
         except ImageError as error:
             where = f"{file.table} line {file.line}"
             what = f"{where}: its image cannot be used ({error})"
@@ -303,10 +303,10 @@ def iter_examples(
 
 
 def _images(
-    source: Source, file: ImageOfRow, masks: MasksOfRow, *, root: str, spec: CorpusSpec
+    source: Source, masks: MasksOfRow, *, root: str, spec: CorpusSpec
 ) -> tuple[dict[str, bytes], Sequence[str]]:
     """Returns the bytes of masks and, last, of the image; and what was seen in it."""
-    image = prepare_image(source, file, root, spec)
+    image = prepare_image(source, spec)
     images = prepare_masks(masks, image, root, spec)
     return {**images, IMAGE_FEATURE: image.data}, image.notes
 

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 IMAGE_PATH = "images.path"  # `derive: {column: {from: images.path, ...}}` reads the image's path
+HEADER_FAULT = "header_fault"  # of files, why header fields cannot be read
 DICOM = "dicom."  # `derive: {column: {from: dicom.PatientAge}}` reads a header field of its file
 Place = tuple[str | int, ...]  # the keys and indices that lead to a part of a spec
 

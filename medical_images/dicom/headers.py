@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from medical_images.dicom.identifying import FIELDS, KINDS, SAME_EVERYWHERE
 from medical_images.errors import BuildError, ImageError
 from medical_images.remote import storage_errors
+from medical_images.spec_images import Images
 
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
@@ -30,6 +31,17 @@ _LIBRARIES = ("pydicom", "pylibjpeg", "openjpeg", "libjpeg", "rle")
 _AS_WRITTEN = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"})
 _TEXT = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _NUMBERS = frozenset({"FD", "FL", "SL", "SS", "SV", "UL", "US", "UV", "US or SS"})
+
+
+def check_preamble(head: bytes, images: Images) -> None:
+    """Raises ImageError `dicom_no_preamble` where a file lacks what the spec requires.
+
+    Args:
+      head: The first bytes of a DICOM file, 132 at least if it has as many.
+      images: `preamble`.
+    """
+    if images.preamble == "required" and head[128:132] != b"DICM":
+        raise ImageError("dicom_no_preamble")
 
 
 def fields_of(file: BinaryIO, keywords: Iterable[str]) -> dict[str, str]:

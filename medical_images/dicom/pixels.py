@@ -18,7 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medical_images.dicom.grey import Stored, grey_of
-from medical_images.dicom.headers import dicom_errors, number_of_frames, read_dataset
+from medical_images.dicom.headers import (
+    check_preamble,
+    dicom_errors,
+    number_of_frames,
+    read_dataset,
+)
 from medical_images.dicom.tables import coloured
 from medical_images.errors import ImageError
 from medical_images.image_checks import check_size
@@ -81,8 +86,7 @@ def read_pixels(data: bytes, images: Images, *, frame: int | None = None) -> NDA
       >>> pixels.shape, pixels.dtype.name
       ((128, 128), 'uint8')
     """
-    if images.preamble == "required" and data[128:132] != b"DICM":
-        raise ImageError("dicom_no_preamble")
+    check_preamble(data, images)
     with dicom_errors():
         dataset = _dataset_of(data, frame)
         if not any(dataset.get(name) for name in _HOLDERS):
