@@ -12,7 +12,9 @@ Example:
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from medical_images import sampling
 from medical_images._version import __version__
+from medical_images.class_weights import class_weights, log_prior_offsets, minority_classes
 from medical_images.dataset_certificate import Certificate, certificate
 from medical_images.dataset_index import ClassCounts, class_counts, index
 from medical_images.errors import (
@@ -26,11 +28,15 @@ from medical_images.errors import (
 from medical_images.line_slices import even_splits, folds, slices
 from medical_images.medical_images_dataset_builder import Builder, MedicalImagesConfig
 from medical_images.phantom import write_phantom
+from medical_images.rebalancing import Rebalance
 from medical_images.spec import CorpusSpec, load_spec
+from medical_images.unbuilt import UnbuiltCorpus, from_corpus
 from medical_images.verification import verify
 
 if TYPE_CHECKING:
-    from medical_images import transforms
+    from medical_images import fusion, transforms
+    from medical_images.loading import load
+    from medical_images.transforms.encode import MetadataEncoder
 
 __all__ = [
     # building
@@ -53,7 +59,18 @@ __all__ = [
     "folds",
     "slices",
     # loading
+    "MetadataEncoder",
+    "Rebalance",
+    "UnbuiltCorpus",
+    "from_corpus",
+    "fusion",
+    "load",
+    "sampling",
     "transforms",
+    # weights and offsets
+    "class_weights",
+    "log_prior_offsets",
+    "minority_classes",
     # errors
     "BuildError",
     "CorpusError",
@@ -65,8 +82,19 @@ __all__ = [
 ]
 
 
+_LATE = {
+    "MetadataEncoder": "medical_images.transforms.encode",
+    "fusion": "medical_images",
+    "load": "medical_images.loading",
+    "transforms": "medical_images",
+}
+
+
 def __getattr__(name: str) -> Any:
     """Imports what needs TensorFlow when it is first asked for."""
-    if name == "transforms":
-        return importlib.import_module("medical_images.transforms")
-    raise AttributeError(f"module 'medical_images' has no attribute '{name}'")
+    if name not in _LATE:
+        raise AttributeError(f"module 'medical_images' has no attribute '{name}'")
+    module = _LATE[name]
+    if module == "medical_images":
+        return importlib.import_module(f"{module}.{name}")
+    return getattr(importlib.import_module(module), name)

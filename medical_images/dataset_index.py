@@ -7,10 +7,12 @@ from it where the groups stand.
 
 from __future__ import annotations
 
+import functools
 import json
+import operator
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,12 +89,26 @@ class ClassCounts(dict[str, int]):
     Attributes:
       feature: The class or labels feature counted.
       splits: The splits that the slice is of.
+      unlabelled: The examples without a class.
+      num_examples: All examples. Of a labels feature, one may count for several classes.
     """
 
-    def __init__(self, counts: Mapping[str, int], *, feature: str, splits: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        counts: Mapping[str, int],
+        *,
+        feature: str,
+        splits: tuple[str, ...],
+        unlabelled: int = 0,
+        num_examples: int | None = None,
+    ) -> None:
         super().__init__(counts)
         self.feature = feature
         self.splits = splits
+        self.unlabelled = unlabelled
+        self.num_examples = (
+            sum(counts.values()) + unlabelled if num_examples is None else num_examples
+        )
 
 
 def class_counts(
@@ -116,23 +132,55 @@ def class_counts(
       18
     """
     builder = resolve_builder(builder)
-    supervised = builder.info.supervised_keys
-    feature = feature or (supervised[1] if supervised else None)
-    if feature is None:
-        raise ValueError("this dataset has no supervised feature; name one with `feature=`")
-    classes = _class_features(builder)
-    if feature not in classes:
-        raise ValueError(f"'{feature}' is no feature of classes; {nearest(feature, classes)}")
-    cells = index(builder, split)[feature]
+    feature, names = label_of(builder, feature)
+    cells = read_columns(builder, split, [feature])[feature]
+    num_examples = len(cells)
     if cells.dtype == "object":  # lists, in which a class may stand several times
         cells = cells.map(set).map(list).explode()
     counts = cells.value_counts()
     splits = tuple(dict.fromkeys(name for name, _, _ in absolute_slices(builder, split)))
     return ClassCounts(
-        {name: int(counts.get(name, 0)) for name in classes[feature]},
+        {name: int(counts.get(name, 0)) for name in names},
         feature=feature,
         splits=splits,
+        unlabelled=num_examples - cells.dropna().index.nunique(),
+        num_examples=num_examples,
     )
+
+
+def label_of(
+    builder: tfds.core.DatasetBuilder, feature: str | None = None, *, argument: str = "feature"
+) -> tuple[str, list[str]]:
+    """Returns a class or labels feature, the supervised one by default, and its classes.
+
+    Args:
+      builder: A built dataset.
+      feature: The feature.
+      argument: What the caller calls it, for messages.
+
+    Raises:
+      ValueError: The dataset has no such feature of classes.
+    """
+    supervised = builder.info.supervised_keys
+    feature = feature or (supervised[1] if supervised else None)
+    if feature is None:
+        raise ValueError(f"this dataset has no supervised feature; name one with `{argument}=`")
+    classes = _class_features(builder)
+    if feature not in classes:
+        raise ValueError(f"'{feature}' is no feature of classes; {nearest(feature, classes)}")
+    return feature, classes[feature]
+
+
+def read_columns(
+    builder: tfds.core.DatasetBuilder, split: Any, columns: Sequence[str]
+) -> pd.DataFrame:
+    """Reads some columns of a slice, as `index` returns them."""
+    parts = [
+        _read(builder, name, columns=list(columns)).slice(begin, end - begin).to_pandas()
+        for name, begin, end in absolute_slices(builder, split)
+    ]
+    result: pd.DataFrame = pd.concat(parts, ignore_index=True)
+    return result
 
 
 def _class_features(builder: tfds.core.DatasetBuilder) -> dict[str, list[str]]:
@@ -170,6 +218,17 @@ def absolute_slices(builder: tfds.core.DatasetBuilder, split: Any) -> list[tuple
         end = size if part.to is None else part.to
         result.append((part.splitname, begin, end))
     return result
+
+
+def instruction_of(slices: Iterable[tuple[str, int, int]]) -> tfds.core.ReadInstruction:
+    """Returns what reads (split, begin, end), one after the other."""
+    import tensorflow_datasets as tfds
+
+    terms = [
+        tfds.core.ReadInstruction(name, from_=begin, to=end, unit="abs")
+        for name, begin, end in slices
+    ]
+    return functools.reduce(operator.add, terms)
 
 
 def read_former(

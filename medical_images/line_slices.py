@@ -8,17 +8,20 @@ each slice still holds close to its share of every label.
 from __future__ import annotations
 
 import bisect
-import functools
 import itertools
 import math
-import operator
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medical_images.dataset_index import absolute_slices, group_places, resolve_builder
+from medical_images.dataset_index import (
+    absolute_slices,
+    group_places,
+    instruction_of,
+    resolve_builder,
+)
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -55,7 +58,7 @@ def slices(
       [ReadInstruction('train[0:1200]'), ReadInstruction('train[1200:1600]')]
     """
     builder = resolve_builder(builder)
-    return [_instruction(result) for result in _cut(builder, split, fractions)]
+    return [instruction_of(result) for result in _cut(builder, split, fractions)]
 
 
 def even_splits(
@@ -110,7 +113,7 @@ def folds(
     else:
         results = [absolute_slices(builder, name) for name in _own_folds(builder)]
         _refuse_shared_groups(results, _read_places(builder, itertools.chain(*results)))
-    held_out = [_instruction(result) for result in results]
+    held_out = [instruction_of(result) for result in results]
     return list(zip(_sums_of_others(results), held_out, strict=True))
 
 
@@ -240,15 +243,5 @@ def _sums_of_others(results: Sequence[Sequence[_Interval]]) -> list[tfds.core.Re
             if merged and merged[-1][0] == name and merged[-1][2] == begin:
                 begin = merged.pop()[1]
             merged.append((name, begin, end))
-        sums.append(_instruction(merged))
+        sums.append(instruction_of(merged))
     return sums
-
-
-def _instruction(intervals: Sequence[_Interval]) -> tfds.core.ReadInstruction:
-    import tensorflow_datasets as tfds
-
-    terms = [
-        tfds.core.ReadInstruction(name, from_=begin, to=end, unit="abs")
-        for name, begin, end in intervals
-    ]
-    return functools.reduce(operator.add, terms)

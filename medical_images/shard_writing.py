@@ -22,23 +22,17 @@ from etils import epath
 
 from medical_images._version import __version__
 from medical_images.errors import BuildError, ImageError
+from medical_images.example_sources import iter_example_sources, prepare_images
 from medical_images.examples import ExampleEncoder
 from medical_images.features import iter_metadata
-from medical_images.image_bytes import (
-    ImageOfRow,
-    Source,
-    files_of,
-    iter_sources,
-    modified_at,
-    prepare_image,
-)
+from medical_images.image_bytes import ImageOfRow, files_of, modified_at
 from medical_images.index_writing import write_index_part
-from medical_images.mask_bytes import MasksOfRow, masks_of, prepare_masks
+from medical_images.mask_bytes import MasksOfRow, masks_of
 from medical_images.paths import is_remote
 from medical_images.record_files import FileSum, Record, write_records
 from medical_images.remote import in_words, storage_errors
 from medical_images.shards import ShardTask
-from medical_images.spec import IMAGE_FEATURE, CorpusSpec
+from medical_images.spec import CorpusSpec
 
 Advance = Callable[[int], None]
 
@@ -226,19 +220,18 @@ class _Shard:
     def records(self) -> Iterator[Record]:
         """Yields serialised examples in parts, the bytes of the image uncopied."""
         task = self._task
-        files = files_of(task.loaded)
-        sources = iter_sources(files, task.root, task.spec)
-        rows = zip(files, _metadata(task), masks_of(task.loaded, task.spec), sources, strict=True)
-        for place, (file, metadata, masks, source) in enumerate(rows):
-            self.sources.add(metadata, file, source.modified, masks)
+        root, spec = task.root, task.spec
+        sources = iter_example_sources(task.loaded, _metadata(task), root=root, spec=spec)
+        for place, source in enumerate(sources):
+            self.sources.add(source.metadata, source.file, source.image.modified, source.masks)
             try:
-                images, notes = _images(source, masks, root=task.root, spec=task.spec)
+                images, notes = prepare_images(source, root=root, spec=spec)
             except ImageError as error:
                 self.faults.append((place, error.code, error.detail))
             else:
                 self._note(place, notes)
                 if not self.faults:
-                    record = ExampleEncoder.example(metadata, images)
+                    record = ExampleEncoder.example(source.metadata, images)
                     self.num_bytes += sum(map(len, record))
                     yield record
             if self._advance is not None:
@@ -289,26 +282,14 @@ def iter_examples(
     Raises:
       BuildError: An image cannot be used; these writers cannot leave it out.
     """
-    files = files_of(records)
-    metadata, sources = iter_metadata(records, spec), iter_sources(files, root, spec)
-    rows = zip(files, metadata, masks_of(records, spec), sources, strict=True)
-    for file, example, masks, source in rows:
+    for source in iter_example_sources(records, iter_metadata(records, spec), root=root, spec=spec):
         try:
-            images, _ = _images(source, masks, root=root, spec=spec)
+            images, _ = prepare_images(source, root=root, spec=spec)
         except ImageError as error:
-            where = f"{file.table} line {file.line}"
+            where = f"{source.file.table} line {source.file.line}"
             what = f"{where}: its image cannot be used ({error})"
             raise BuildError(f"{what}; engine 'tfds' cannot leave it out, 'local' can") from None
-        yield {**example, **images}
-
-
-def _images(
-    source: Source, masks: MasksOfRow, *, root: str, spec: CorpusSpec
-) -> tuple[dict[str, bytes], Sequence[str]]:
-    """Returns the bytes of masks and, last, of the image; and what was seen in it."""
-    image = prepare_image(source, spec)
-    images = prepare_masks(masks, image, root, spec)
-    return {**images, IMAGE_FEATURE: image.data}, image.notes
+        yield {**source.metadata, **images}
 
 
 def _sources_of(task: ShardTask) -> str:

@@ -3,6 +3,7 @@
 import collections
 import itertools
 
+import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -21,7 +22,11 @@ def dataset(labels) -> tf.data.Dataset:
     return tf.data.Dataset.from_tensor_slices({"n": tf.range(len(labels)), "label": labels})
 
 
-@settings(max_examples=25, deadline=None)
+def repeats_of(ds) -> collections.Counter:
+    return collections.Counter(int(example["n"]) for example in tfds.as_numpy(ds))
+
+
+@settings(max_examples=6, deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.integers(0, 3))
 def test_every_class_becomes_as_large_as_the_largest(labels, seed):
     counts = {str(c): labels.count(c) for c in range(5)}
@@ -29,13 +34,52 @@ def test_every_class_becomes_as_large_as_the_largest(labels, seed):
         dataset(labels), counts, label="label", split="train", seed=seed, shuffle_buffer=None
     )
     target = max(counts.values())
-    seen = labels_of(ds)
-    assert seen == {c: target for c in range(5) if counts[str(c)]}
-    assert int(ds.cardinality()) == sum(seen.values())
-    repeats = collections.Counter(int(example["n"]) for example in tfds.as_numpy(ds))
+    assert int(ds.cardinality()) == target * len(set(labels))
+    repeats = repeats_of(ds)
     for number, label in enumerate(labels):
         low, extra = divmod(target, counts[str(label)])
         assert low <= repeats[number] <= low + bool(extra)
+    for label in set(labels):
+        assert sum(n for k, n in repeats.items() if labels[k] == label) == target
+
+
+@pytest.mark.parametrize(
+    ("strategy", "totals"),
+    [
+        ("sqrt", {0: 64, 1: 32, 2: 16, -1: 3}),
+        ({"a": 0.25, "c": 2.5}, {0: 16, 1: 16, 2: 10, -1: 3}),
+        (mi.Rebalance(max_factor=3), {0: 64, 1: 48, 2: 12, -1: 3}),
+        (mi.Rebalance("power", power=1, num_records=29), {0: 21, 1: 5, 2: 2, -1: 1}),
+    ],
+)
+def test_strategies_and_records_without_a_class(strategy, totals):
+    numbers = np.repeat([0, 1, 2, -1], [64, 16, 4, 3])
+    numbers = numbers[np.argsort(np.sin(np.arange(87)))]
+    counts = mi.ClassCounts(
+        {"a": 64, "b": 16, "c": 4}, feature="label", splits=("train",), unlabelled=3
+    )
+    ds = mi.transforms.oversample(dataset(numbers), counts, strategy=strategy)
+    assert int(ds.cardinality()) == sum(totals.values())
+    assert labels_of(ds) == totals
+    # Over several epochs each record of a class has its share.
+    total = sum((repeats_of(ds) for _ in range(12)), collections.Counter())
+    for label, size in ((0, 64), (1, 16), (2, 4)):
+        found = [total[n] for n in np.flatnonzero(numbers == label)]
+        assert max(found) - min(found) <= 3
+        assert sum(found) == 12 * totals[label]
+        assert len(found) == size
+
+
+def test_copies_are_numbered_for_what_comes_after():
+    ds = mi.transforms.oversample(
+        dataset([0, 0, 0, 1]), {"a": 3, "b": 1}, label="label", split="train",
+        with_copy_numbers=True,
+    )  # fmt: skip
+    seen = sorted((int(e["n"]), int(e["_copy"])) for e in tfds.as_numpy(ds))
+    assert seen == [(0, 0), (1, 0), (2, 0), (3, 0), (3, 1), (3, 2)]
+    pairs = tf.data.Dataset.from_tensors((0, 0))
+    with pytest.raises(ValueError, match="feature dicts only"):
+        mi.transforms.oversample(pairs, {"a": 1}, split="train", with_copy_numbers=True)
 
 
 def test_a_built_slice_is_balanced_exactly(phantom_builder):
@@ -70,15 +114,19 @@ def test_copies_are_spread_and_the_seed_decides(phantom_builder):
     assert neighbours < len(first) / 50
 
 
-def test_epochs_differ_in_order_and_hold_the_same(phantom_builder):
+def test_epochs_differ_in_order_and_in_who_has_a_copy_more(phantom_builder):
     counts = mi.class_counts(phantom_builder, "train")
     source = phantom_builder.as_dataset(
         split="train", decoders={"image": tfds.decode.SkipDecoding()}
     )
     ds = mi.transforms.oversample(source, counts)
-    epochs = [[e["image_id"] for e in tfds.as_numpy(ds)] for _ in range(2)]
-    assert epochs[0] != epochs[1]
-    assert collections.Counter(epochs[0]) == collections.Counter(epochs[1])
+    examples = [[(e["image_id"], e["label"]) for e in tfds.as_numpy(ds)] for _ in range(2)]
+    first, second = (collections.Counter(name for name, _ in epoch) for epoch in examples)
+    assert examples[0] != examples[1]
+    assert {abs(first[name] - second[name]) for name in first} == {0, 1}
+    assert len({tuple(sorted(label for _, label in epoch)) for epoch in examples}) == 1
+    again = mi.transforms.oversample(source, counts, epoch=1)
+    assert [(e["image_id"], e["label"]) for e in tfds.as_numpy(again)] == examples[1]
 
 
 def test_records_are_read_once(phantom_builder):
@@ -130,11 +178,17 @@ def test_an_unnamed_split_is_refused():
         mi.transforms.oversample(dataset([0]), {"a": 1}, label="label")
 
 
-def test_counts_of_another_slice_are_noticed():
-    ds = mi.transforms.oversample(
-        dataset([0, 0, 1]), {"a": 1, "b": 1}, label="label", split="train"
-    )
-    with pytest.raises(tf.errors.InvalidArgumentError, match="more records than `counts`"):
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, 0, 1], "more records than `counts` says"),
+        ([0, -1], "tells of no record without a class"),
+        ([0, 7], "number of no class"),
+    ],
+)
+def test_counts_of_another_slice_are_noticed(labels, message):
+    ds = mi.transforms.oversample(dataset(labels), {"a": 1, "b": 1}, label="label", split="train")
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         list(ds)
 
 

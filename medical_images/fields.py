@@ -1,0 +1,102 @@
+"""What the features of a dataset are to a pipeline that loads it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from medical_images.errors import nearest
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Fields:
+    """What the features of a dataset are to the pipeline.
+
+    Attributes:
+      image: The image.
+      masks: Other images.
+      boxes: Features of boxes.
+      label: The class or labels feature, if there is one.
+      classes: Its classes.
+      multi: Features of several classes: {name: how many there are}.
+      kept: What is read.
+      shown: What the result holds, beside what the encoder adds.
+    """
+
+    image: str
+    masks: tuple[str, ...]
+    boxes: tuple[str, ...]
+    label: str | None
+    classes: tuple[str, ...]
+    multi: Mapping[str, int]
+    kept: tuple[str, ...]
+    shown: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        builder: tfds.core.DatasetBuilder,
+        *,
+        label: str | None = None,
+        shown: Collection[str] | None = None,
+        all_needed: bool = False,
+    ) -> Fields:
+        """Finds them.
+
+        Args:
+          builder: A dataset.
+          label: The feature of classes; the supervised one by default.
+          shown: The features that the result is to hold; all by default.
+          all_needed: Whether all others are to be read too.
+
+        Raises:
+          ValueError: There is no such feature, or no image.
+        """
+        known = builder.info.features
+        supervised = builder.info.supervised_keys
+        label = label or (supervised[1] if supervised else None)
+        shown = tuple(known if shown is None else shown)
+        for name in [*shown, *([label] if label else [])]:
+            if name not in known:
+                raise ValueError(f"'{name}' is no feature; {nearest(name, list(known))}")
+        images = [n for n in known if isinstance(known[n], tfds.features.Image)]
+        image = supervised[0] if supervised else next(iter(images), "")
+        if image not in images:
+            raise ValueError(f"{builder.info.full_name} has no feature that is an image")
+        needed = {image, label, *shown, *(known if all_needed else ())}
+        kept = tuple(name for name in known if name in needed)
+        labelled = known[label] if label else None
+        classes = getattr(getattr(labelled, "feature", labelled), "names", None)
+        return cls(
+            image=image,
+            masks=tuple(name for name in images if name != image and name in kept),
+            boxes=tuple(name for name in kept if _has_boxes(known[name])),
+            label=label,
+            classes=tuple(classes or ()),
+            multi={
+                name: known[name].feature.num_classes
+                for name in kept
+                if isinstance(known[name], tfds.features.Sequence)
+                and isinstance(known[name].feature, tfds.features.ClassLabel)
+            },
+            kept=kept,
+            shown=shown,
+        )
+
+    def finish(
+        self, element: dict[str, Any], *, encoder: Any, pair: bool
+    ) -> dict[str, Any] | tuple[Any, Any]:
+        """Encodes metadata and puts the element, or batch, into its last form."""
+        encoded = {} if encoder is None else encoder(element)
+        if not pair:
+            return {name: element[name] for name in self.shown} | encoded
+        image = element[self.image]
+        return {"image": image, **encoded} if encoded else image, element[str(self.label)]
+
+
+def _has_boxes(connector: Any) -> bool:
+    inner = getattr(connector, "feature", None)
+    return isinstance(inner, Mapping) and isinstance(inner.get("bbox"), tfds.features.BBoxFeature)

@@ -1,0 +1,1 @@
+"""How layers and functions change images, masks and boxes by stateless seeds."""

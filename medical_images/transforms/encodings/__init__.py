@@ -1,0 +1,1 @@
+"""How each kind of feature becomes columns or tokens."""
