@@ -26,7 +26,10 @@ def shuffle(ds: tf.data.Dataset, buffer_size: int, *, seeds: tf.Tensor) -> tf.da
     if tf.executing_eagerly():  # a graph has a seed of its own, which can be set aside
         once = tf.data.Dataset.from_tensors(seeds)
         shuffled = once.flat_map(lambda seeds: _shuffled(ds, buffer_size, seeds))
-        return shuffled.apply(tf.data.experimental.assert_cardinality(ds.cardinality()))
+        number = ds.cardinality()
+        if number < 0:
+            return shuffled
+        return shuffled.apply(tf.data.experimental.assert_cardinality(number))
     return _shuffled(ds, buffer_size, seeds)
 
 
