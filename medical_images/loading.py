@@ -27,6 +27,7 @@ from medical_images.transforms.repeat import repeat
 from medical_images.transforms.shuffle import shuffle as shuffled
 
 _UNKNOWN_BYTES = 1 << 20  # of an image whose size is not known in advance
+_PREFETCHED = 2  # batches, or elements
 _SPREADING = 1  # makes other seeds than those of the order of records
 
 
@@ -170,7 +171,12 @@ def load(
             )
         return ds.map(functools.partial(fields.finish, encoder=metadata, pair=as_supervised))
 
-    return epochs(one_epoch, first=epoch).prefetch(tf.data.AUTOTUNE)
+    ds = epochs(one_epoch, first=epoch).prefetch(_PREFETCHED)
+    options = tf.data.Options()
+    # As many calls as cores are as fast, and an epoch that ends need not wait for the autotuner,
+    # which sleeps for up to half the time it has run.
+    options.autotune.enabled = False
+    return ds.with_options(options)
 
 
 def _without(name: str, element: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import math
 import pathlib
 import pkgutil
 import re
@@ -9,6 +10,7 @@ import tomllib
 
 import pydantic
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 import yaml
 from conftest import REPOSITORY, SPECS, build
@@ -80,9 +82,27 @@ def test_the_readme_corpus_builds_loads_and_is_rebalanced(tmp_path):
     exec(readme_block("python"), seen)
     assert len(seen["ds"]) > 16  # type: ignore[arg-type]
     assert len(seen["table"]) == 160  # type: ignore[arg-type]
+    largest = max(mi.class_counts(builder, "train").values())
+    assert len(seen["batches"]) == math.ceil(7 * largest / 32)  # type: ignore[arg-type]
     text = (REPOSITORY / "docs" / "splits.md").read_text(encoding="utf-8")
     exec(re.findall(r"```python\n(.*?)```", text, flags=re.S)[0], seen)
     assert len(seen["parts"]) == 4  # type: ignore[arg-type]
+
+
+def test_the_code_of_the_guide_to_loading_runs(phantom_corpus, tmp_path):
+    builder = build(phantom_corpus, tmp_path, file_format="array_record")
+    seen: dict[str, object] = {"builder": builder, "spec": phantom_corpus}
+    text = (REPOSITORY / "docs" / "loading.md").read_text(encoding="utf-8")
+    for block in re.findall(r"```python\n(.*?)```", text, flags=re.S):
+        exec(block, seen)
+    for name in ("ds", "validation", "first_look"):
+        inputs = next(iter(seen[name]))  # type: ignore[call-overload]
+        assert tf.nest.flatten(inputs)[0].shape[1:] == (224, 224, 3)
+    assert seen["model"](next(iter(seen["ds"]))[0]).shape[1] == 7  # type: ignore
+    own = len(seen["chosen"])  # type: ignore[arg-type]
+    assert own == math.ceil(7 * max(mi.class_counts(builder, "train").values()) / 2)
+    assert set(seen["dataset"][0]) == set(builder.info.features)  # type: ignore[index]
+    assert len(list(seen["examples"])) == len(seen["sampler"])  # type: ignore
 
 
 def test_readme_commands_exist():

@@ -212,7 +212,9 @@ def _decoded(
     view = decode_view(data, size, reduced=reduced, **options)
     image = view.image
     if size is not None:
-        image = resize(image, size, antialias=antialias, exact=not reduced)
+        image = resize(
+            image, size, antialias=antialias, exact=not reduced, is_reduced=view.is_reduced
+        )
     shape = [*(size or (None, None)), options["channels"]]
     return view._replace(image=tf.ensure_shape(image, shape))
 

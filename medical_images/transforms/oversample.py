@@ -42,10 +42,9 @@ def oversample(
     adds up to exactly T. From epoch to epoch the rhythm moves by the golden ratio, so that every
     record has its turn. Classes without any record stay without.
 
-    `mi.load` does the same before images are decoded, in an order that only its seed decides, and
-    for labels features. Here, keep images encoded until after this step
-    (`decoders={'image': tfds.decode.SkipDecoding()}`) if memory is short: `shuffle_buffer` elements
-    are held, though the copies of one share its memory.
+    Decode and resize images before this step (`mi.transforms.decode`), so that each is decoded
+    once: the `shuffle_buffer` elements that are held share the memory of an image among its copies.
+    `mi.load` does so, and also rebalances labels features, and by patients.
 
     Args:
       ds: Feature dicts, or (image, label) pairs of `as_supervised=True`. `label` is an integer

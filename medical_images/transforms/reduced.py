@@ -10,6 +10,7 @@ import tensorflow as tf
 from medical_images.transforms.crop import Crop, cut
 
 _RATIOS = (1, 2, 4, 8)  # libjpeg decodes at these fractions of the scale
+_LEAST_SHARE = 0.05  # of a neighbour, below which smoothing is not worth its time
 _MOST_STEP = 8**0.5  # pixels; there smoothing gives neighbours as much as the pixel itself
 
 
@@ -18,12 +19,14 @@ class View(NamedTuple):
 
     Attributes:
       image: (height, width, channels), perhaps at a reduced scale.
+      is_reduced: bool scalar, whether it is at a reduced scale.
       window: Of a crop, int32 of shape (4,): the part of the image that is shown, as y, x, height
         and width in pixels of the full scale.
       whole: Of a crop, int32 of shape (2,): height and width of the whole image at the full scale.
     """
 
     image: tf.Tensor
+    is_reduced: tf.Tensor
     window: tf.Tensor | None = None
     whole: tf.Tensor | None = None
 
@@ -54,10 +57,10 @@ def _decode_full(
 ) -> View:
     image = tf.image.decode_image(data, channels, dtype, expand_animations=False)
     if crop is None:
-        return View(image)
+        return View(image, tf.constant(False))
     whole = tf.shape(image)[:2]
     window = crop.window(whole, seed)
-    return View(cut(image, window), window, whole)
+    return View(cut(image, window), tf.constant(False), window, whole)
 
 
 def _decode_jpeg(
@@ -92,7 +95,7 @@ def _whole_at(data: tf.Tensor, channels: int, whole: tf.Tensor, ratio: int) -> V
     image = tf.io.decode_jpeg(data, channels, ratio=ratio)
     if ratio > 2:  # libjpeg always rounds up
         image = cut(image, tf.concat([[0, 0], _size_at(ratio, whole)], 0))
-    return View(image)
+    return View(image, tf.constant(ratio > 1))
 
 
 def _part_at(
@@ -105,11 +108,17 @@ def _part_at(
     part = tf.concat([begin, end - begin], 0)
     image = tf.image.decode_and_crop_jpeg(data, part, channels, ratio=ratio)
     begin, end = begin * ratio, tf.where(end == size, whole, end * ratio)
-    return View(image, tf.concat([begin, end - begin], 0), whole)
+    window = tf.concat([begin, end - begin], 0)
+    return View(image, tf.constant(ratio > 1), window, whole)
 
 
 def resize(
-    image: tf.Tensor, size: tuple[int, int], *, antialias: bool, exact: bool = False
+    image: tf.Tensor,
+    size: tuple[int, int],
+    *,
+    antialias: bool,
+    exact: bool = False,
+    is_reduced: bool | tf.Tensor = False,
 ) -> tf.Tensor:
     """Gives an image a size.
 
@@ -118,13 +127,16 @@ def resize(
     does, which would take longer than decoding. A triangle is a box on a box: averaging over areas
     of s pixels is one, quickly; for the other stands smoothing by three pixels with its variance,
     s^2 / 12, so that each neighbour has a share of s^2 / 24. Beyond s = 2.8, areas are averaged
-    before smoothing too, to two pixels for each of the result.
+    before smoothing too, to two pixels for each of the result. Where an image was decoded at a
+    reduced scale, that was a box of one of its pixels already: (s^2 - 1) / 24 are left, and up to
+    s = 1.5 nothing is smoothed.
 
     Args:
       image: (height, width, channels) of `tf.uint8` or `tf.uint16`.
       size: Height and width of the result.
       antialias: Whether an axis that shrinks is averaged.
       exact: Whether antialiasing takes the triangle itself.
+      is_reduced: Whether the image was decoded at a reduced scale.
 
     Returns:
       (*size, channels) of the same type, rounded half up.
@@ -135,7 +147,8 @@ def resize(
       50
     """
     slow = functools.partial(tf.image.resize, antialias=antialias)
-    method = _average if antialias and not exact else slow
+    average = functools.partial(_average, is_reduced=is_reduced)
+    method = average if antialias and not exact else slow
     return tf.cond(
         tf.reduce_all(tf.shape(image)[:2] == size),
         lambda: image,
@@ -143,15 +156,26 @@ def resize(
     )
 
 
-def _average(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+def _average(image: tf.Tensor, size: tuple[int, int], *, is_reduced: bool | tf.Tensor) -> tf.Tensor:
     """Returns float32; an axis that grows is resized by the bilinear method."""
     found, goal = tf.shape(image)[:2], tf.constant(size)
     is_far = tf.cast(found, tf.float32) > _MOST_STEP * tf.cast(goal, tf.float32)
     middle = tf.where(is_far, 2 * goal, found)
-    image = _resized(image, middle, "area")
-    image = _smoothed(image, tf.cast(middle / goal, tf.float32))
-    image = _resized(image, tf.minimum(middle, goal), "area")
-    return tf.ensure_shape(_resized(image, goal, "bilinear"), [*size, None])
+    steps = tf.cast(middle / goal, tf.float32)
+    boxes = tf.square(steps) - tf.cast(is_reduced, tf.float32)
+    shares = tf.where(steps > 1, tf.maximum(boxes, 0) / 24, 0)
+
+    def smoothed() -> tf.Tensor:
+        small = _smoothed(_resized(image, middle, "area"), shares)
+        small = _resized(small, tf.minimum(middle, goal), "area")
+        return tf.ensure_shape(_resized(small, goal, "bilinear"), [*size, image.shape[-1]])
+
+    is_enough = tf.reduce_max(shares) < _LEAST_SHARE
+    return tf.cond(
+        is_enough & tf.reduce_all(found >= goal),
+        lambda: tf.image.resize(image, size, method="area"),
+        smoothed,
+    )
 
 
 def _resized(image: tf.Tensor, size: tf.Tensor, method: str) -> tf.Tensor:
@@ -163,9 +187,8 @@ def _resized(image: tf.Tensor, size: tf.Tensor, method: str) -> tf.Tensor:
     )
 
 
-def _smoothed(image: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
-    """Smooths each axis for steps of some pixels, if they are more than one."""
-    shares = tf.where(steps > 1, steps**2 / 24, 0)
+def _smoothed(image: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
+    """Smooths each axis by three pixels, of which each neighbour has a share."""
     down, across = shares[0], shares[1]
     wide = tf.concat([image[:1], image, image[-1:]], 0)
     image = (1 - 2 * down) * image + down * (wide[:-2] + wide[2:])
