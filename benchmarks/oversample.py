@@ -13,20 +13,23 @@ many images as the training split; 224x224 pixels, batches of 64.
   filter_repeat     for each class a `filter` of all records, repeated; mixed by
                     `sample_from_datasets`. Each pass of each class reads all records.
   rejection         `Dataset.rejection_resample`, which reads on until it has accepted enough.
+  filter_decoded    the same as guides have it: all is decoded and resized before it is filtered.
+  rejection_decoded likewise.
   sampled           for each class its records in the memory, still encoded (`cache`); mixed by
                     `sample_from_datasets`.
   sampled_decoded   the same with decoded and resized images in the memory: after the first epoch
                     nothing is decoded. It holds the whole split, so it is for small ones.
 
-Peers filter, reject and keep encoded images (but the last one), and decode what is delivered in
-one parallel call, the whole image as `tf.io.decode_jpeg` does. `plain_full`, `ours_full` and
-`streaming_full` are ours with `reduced=False`: they compare the ways to repeat, without the reduced
-scale.
+Peers filter, reject and keep encoded images (but those named `decoded`), and decode what is
+delivered in one parallel call, the whole image as `tf.io.decode_jpeg` does. `plain_full`,
+`ours_full` and `streaming_full` are ours with `reduced=False`: they compare the ways to repeat,
+without the reduced scale.
 
-Rates are of images delivered. Beside them: how many images an epoch decodes; the milliseconds for
-each of these; and what the classes of the first epoch, counted from its labels, are off from what
-was announced. The measuring is that of load.py; an epoch that takes longer than `--seconds` is
-stopped.
+Rates are of images delivered. Beside them: how many images an epoch decodes, where that is known;
+the milliseconds for each of these; and what the classes of the first epoch, counted from its
+labels, are off from what was announced. A second table of ratios tells what each decoded image
+costs: balanced, it is delivered several times. The measuring is that of load.py; an epoch that
+takes longer than `--seconds` is stopped.
 
     python benchmarks/oversample.py
     python benchmarks/oversample.py --images 300 --rounds 1  # a quick try
@@ -38,6 +41,7 @@ It needs the extra `bench`: pip install ".[bench]"
 from __future__ import annotations
 
 import argparse
+import functools
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -53,7 +57,7 @@ from load_contenders import (
     open_ours_encoder,
     open_ours_full,
     resize,
-    with_threads,
+    tuned,
 )
 from load_forms import open_builder, read_rows
 from throughput import (
@@ -61,6 +65,7 @@ from throughput import (
     Contender,
     Epochs,
     Job,
+    Ratio,
     check_args,
     check_work,
     finish,
@@ -78,7 +83,8 @@ class Method(Contender):
     """A way to read the training split, rebalanced or not.
 
     Attributes:
-      decodes: `once` an image, `every` copy, or `nothing` after the first epoch.
+      decodes: `once` an image, `every` copy, `nothing` after the first epoch, or `more` than is
+        delivered.
       is_exact: whether it says that the classes are exactly balanced.
     """
 
@@ -112,17 +118,13 @@ def open_ones(job: Job) -> Epochs:
 
 
 def open_streaming(job: Job, *, reduced: bool = True) -> Epochs:
-    import tensorflow as tf
-
     import medical_images as mi
-    from medical_images.transforms.decode import decode
 
     builder, size = open_builder(job), (job["side"], job["side"])
-    ds = decode(encoded(builder), size, reduced=reduced)
+    ds = mi.transforms.decode(encoded(builder), size, reduced=reduced)
     counts = mi.class_counts(builder, "train")
     ds = mi.transforms.oversample(ds, counts, shuffle_buffer=SHUFFLE_BUFFER)
-    ds = ds.batch(job["batch"]).prefetch(tf.data.AUTOTUNE)
-    return lambda: ((batch["image"], batch["label"]) for batch in ds)
+    return deliver(ds, job, is_decoded=True)
 
 
 def open_streaming_full(job: Job) -> Epochs:
@@ -132,62 +134,81 @@ def open_streaming_full(job: Job) -> Epochs:
 # --- peers ---------------------------------------------------------------------------------------
 
 
-def deliver(ds: Any, job: Job, *, is_decoded: bool = False) -> Epochs:
-    """Decodes what is still encoded, and makes batches."""
+def records(job: Job, *, is_decoded: bool = False) -> Any:
+    """Returns label and image of each record of the split: its file, or its pixels."""
     import tensorflow as tf
 
+    ds = encoded(open_builder(job))
     if not is_decoded:
-        ds = ds.map(decoder(job), num_parallel_calls=tf.data.AUTOTUNE, deterministic=False)
-    ds = ds.batch(job["batch"], num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
-    return with_threads(ds, job)
+        return ds
+    return ds.map(functools.partial(decoded, side=job["side"]), num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def decoder(job: Job) -> Any:
+def decoded(example: Mapping[str, Any], *, side: int) -> dict[str, Any]:
     import tensorflow as tf
 
-    def decoded(example: Mapping[str, Any]) -> tuple[Any, Any]:
-        image = tf.io.decode_jpeg(example["image"], channels=3)
-        return resize(image, job["side"]), example["label"]
-
-    return decoded
+    image = tf.io.decode_jpeg(example["image"], channels=3)
+    return {"image": resize(image, side), "label": example["label"]}
 
 
-def open_filter_repeat(job: Job) -> Epochs:
+def deliver(ds: Any, job: Job, *, is_decoded: bool = False) -> Epochs:
+    """Makes batches; decodes what is still encoded."""
+
+    def delivered(example: Mapping[str, Any]) -> tuple[Any, Any]:
+        example = example if is_decoded else decoded(example, side=job["side"])
+        return example["image"], example["label"]
+
+    return tuned(ds, job, delivered)
+
+
+def open_filter_repeat(job: Job, *, is_decoded: bool = False) -> Epochs:
     import tensorflow as tf
 
-    ds, sizes = encoded(open_builder(job)), balanced_sizes(class_sizes(job))
+    ds, sizes = records(job, is_decoded=is_decoded), balanced_sizes(class_sizes(job))
     parts = [
         ds.filter(lambda example, number=number: example["label"] == number).repeat().take(size)
         for number, size in enumerate(sizes)
         if size
     ]
     mixed = tf.data.Dataset.sample_from_datasets(parts, stop_on_empty_dataset=False)
-    return deliver(mixed.shuffle(SHUFFLE_BUFFER), job)
+    if not is_decoded:
+        mixed = mixed.shuffle(SHUFFLE_BUFFER)
+    return deliver(mixed, job, is_decoded=is_decoded)
 
 
-def open_rejection(job: Job) -> Epochs:
-    ds, counts = encoded(open_builder(job)), class_sizes(job)
-    target, total = balanced_sizes(counts) / balanced_sizes(counts).sum(), balanced_sizes(counts)
-    accepted = ds.repeat().rejection_resample(
-        lambda example: example["label"],
-        target_dist=target.astype(np.float32),
-        initial_dist=(counts / counts.sum()).astype(np.float32),
+def open_filter_decoded(job: Job) -> Epochs:
+    """Not shuffled any more: a buffer would be full after minutes only."""
+    return open_filter_repeat(job, is_decoded=True)
+
+
+def open_rejection(job: Job, *, is_decoded: bool = False) -> Epochs:
+    counts = class_sizes(job)
+    goal = balanced_sizes(counts)
+    accepted = (
+        records(job, is_decoded=is_decoded)
+        .repeat()
+        .rejection_resample(
+            lambda example: example["label"],
+            target_dist=(goal / goal.sum()).astype(np.float32),
+            initial_dist=(counts / counts.sum()).astype(np.float32),
+        )
     )
-    accepted = accepted.map(lambda _, example: example).take(total.sum())
-    return deliver(accepted.shuffle(SHUFFLE_BUFFER), job)
+    accepted = accepted.map(lambda _, example: example).take(goal.sum())
+    return deliver(accepted.shuffle(SHUFFLE_BUFFER), job, is_decoded=is_decoded)
+
+
+def open_rejection_decoded(job: Job) -> Epochs:
+    return open_rejection(job, is_decoded=True)
 
 
 def open_sampled(job: Job, *, is_decoded: bool = False) -> Epochs:
     """Fills the caches when it opens."""
     import tensorflow as tf
 
-    ds, sizes = encoded(open_builder(job)), class_sizes(job)
+    ds, sizes = records(job, is_decoded=is_decoded), class_sizes(job)
     parts = []
     for number, size in enumerate(sizes):
-        part = ds.filter(lambda example, number=number: example["label"] == number)
-        if is_decoded:
-            part = part.map(decoder(job), num_parallel_calls=tf.data.AUTOTUNE)
-        part = part.cache()
+        part = ds.filter(lambda example, number=number: example["label"] == number).cache()
         if size:
             for _ in part:
                 pass
@@ -215,22 +236,32 @@ METHODS = {
         open=open_filter_repeat, is_epoch=False, decodes="every", is_exact=True
     ),
     "rejection": Method(open=open_rejection, is_epoch=False, decodes="every"),
+    "filter_decoded": Method(
+        open=open_filter_decoded, is_epoch=False, decodes="more", is_exact=True
+    ),
+    "rejection_decoded": Method(open=open_rejection_decoded, is_epoch=False, decodes="more"),
     "sampled": Method(open=open_sampled, is_epoch=False, decodes="every"),
     "sampled_decoded": Method(open=open_sampled_decoded, is_epoch=False, decodes="nothing"),
 }
-RATIOS = {
-    ("ours_ones", "plain"): "the machinery, factors of 1",
-    ("plain_encoder", "plain"): "the encoder of metadata",
-    ("ours", "plain"): "images out, balanced",
-    ("ours", "filter_repeat"): "filters by class",
-    ("ours", "rejection"): "rejection",
-    ("ours", "sampled"): "records in the memory",
-    ("ours", "sampled_decoded"): "all images in the memory",
-    ("ours", "streaming"): "our two forms",
-    ("ours_full", "filter_repeat"): "both decode all of an image",
-    ("ours_full", "rejection"): "both decode all of an image",
-    ("ours_full", "sampled"): "both decode all of an image",
-    ("ours_full", "plain_full"): "images out, balanced",
+RATIOS: dict[tuple[str, str], Ratio] = {
+    ("ours", "plain"): ("images out, balanced", 3),
+    ("ours", "filter_repeat"): ("filters by class", 30),
+    ("ours", "filter_decoded"): ("filters by class", 30),
+    ("ours", "rejection"): ("rejection", 15),
+    ("ours", "rejection_decoded"): ("rejection", 15),
+    ("ours", "sampled"): ("records in the memory", 4),
+    ("ours", "sampled_decoded"): ("all images in the memory", None),
+    ("ours", "streaming"): ("our two forms", None),
+    ("ours_full", "filter_repeat"): ("both decode all of an image", None),
+    ("ours_full", "rejection"): ("both decode all of an image", None),
+    ("ours_full", "sampled"): ("both decode all of an image", None),
+    ("ours_full", "plain_full"): ("images out, balanced", None),
+}
+DECODED_RATIOS: dict[tuple[str, str], Ratio] = {
+    ("ours", "plain"): ("balanced", 0.95),
+    ("ours_full", "plain_full"): ("balanced", 0.95),
+    ("ours_ones", "plain"): ("the machinery, factors of 1", 0.95),
+    ("plain_encoder", "plain"): ("the encoder of metadata", 0.95),
 }
 
 # --- the report ----------------------------------------------------------------------------------
@@ -248,18 +279,26 @@ def table(names: Sequence[str], rounds: Sequence[dict[str, Any]], counts: Sequen
         runs = [figures[name] for figures in rounds]
         rates = [run["images_per_s"] for run in runs]
         rate, out = statistics.median(rates), int(announced(name, counts).sum())
-        decoded = {"once": sum(counts), "every": out, "nothing": 0}[METHODS[name].decodes]
-        cost = f"{1000 * out / rate / decoded:.2f}" if decoded else "-"
+        number = num_decoded(name, counts)
+        told = METHODS[name].decodes if number is None else f"{number:,}"
+        cost = f"{1000 * out / rate / number:.2f}" if number else "-"
         memory = statistics.median(run["main_rss"] for run in runs)
         mark = CUT if any(run["is_cut"] for run in runs) else " "
         lines.append(
             f"{name:{width}}{rate:8.0f}{min(rates):8.0f}{max(rates):8.0f}"
-            f"{spread(rounds, 'ours', name)}{mark}{out:9,}{decoded:9,}{cost:>9}"
+            f"{spread(rounds, 'ours', name)}{mark}{out:9,}{told:>9}{cost:>9}"
             f"{memory / 1e6:8.0f}  {tell_deviation(name, runs, counts)}"
         )
     if any(run["is_cut"] for figures in rounds for run in figures.values()):
         lines.append(f"{CUT} stopped before the end of the epoch, see --seconds")
     return "\n".join(lines)
+
+
+def num_decoded(name: str, counts: Sequence[int]) -> int | None:
+    """Returns how many images an epoch decodes; None where that is not known."""
+    out = int(announced(name, counts).sum())
+    numbers = {"once": sum(counts), "every": out, "nothing": 0}
+    return numbers.get(METHODS[name].decodes)
 
 
 def announced(name: str, counts: Sequence[int]) -> np.ndarray:
@@ -306,7 +345,13 @@ def main() -> None:
     told = ", ".join(f"{name} {count}" for name, count in zip(CLASSES, counts, strict=True))
     print(f"\nclasses of the training split: {told}\n")
     print(f"{table(args.contenders, rounds, counts)}\n")
-    print(ratio_table(RATIOS, rounds, "images/s out of one / of the other"))
+    print(f"{ratio_table(RATIOS, rounds, 'images/s out of one / of the other')}\n")
+    for figures in rounds:
+        for name, run in figures.items():
+            share = (num_decoded(name, counts) or 0) / announced(name, counts).sum()
+            run["decoded_per_s"] = run["images_per_s"] * share
+    title = "decoded images/s of one / of the other"
+    print(ratio_table(DECODED_RATIOS, rounds, title, key="decoded_per_s"))
     write_json(args, about, rounds, counts)
     problems = check_work(rounds, counts, METHODS) + check_balance(rounds, counts)
     if problems:

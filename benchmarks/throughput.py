@@ -33,6 +33,7 @@ from measuring import finish_job, run_job
 Batch = tuple[Any, Any]  # (images, labels); images are None where only decoding is measured
 Epochs = Callable[[], Iterable[Batch]]  # begins the next epoch
 Job = dict[str, Any]
+Ratio = tuple[str, float | None]  # what it tells, and what it is to be at least
 CUT = "*"  # marks what was not read to the end of the epoch
 
 
@@ -242,19 +243,26 @@ def main_table(names: Sequence[str], rounds: Sequence[dict[str, Any]]) -> str:
 
 
 def ratio_table(
-    ratios: Mapping[tuple[str, str], str], rounds: Sequence[dict[str, Any]], title: str
+    ratios: Mapping[tuple[str, str], Ratio],
+    rounds: Sequence[dict[str, Any]],
+    title: str,
+    key: str = "images_per_s",
 ) -> str:
-    """Returns the ratios of images/s that were asked for, of those contenders that ran."""
-    lines = [f"{title:62}{'median':>8}{'min':>8}{'max':>8}"]
-    for (one, other), what in ratios.items():
+    """Returns the ratios of a figure, of those contenders that ran, beside what they are to be."""
+    lines = [f"{title:62}{'median':>8}{'min':>8}{'max':>8}{'at least':>10}"]
+    for (one, other), (what, asked) in ratios.items():
         if one in rounds[0] and other in rounds[0]:
-            lines.append(f"{f'{one} / {other}':34}{what:28}{spread(rounds, one, other)}")
+            found = spread(rounds, one, other, key)
+            goal = f"{asked:10.2f}" if asked else ""
+            lines.append(f"{f'{one} / {other}':34}{what:28}{found}{goal}")
     return "\n".join(lines)
 
 
-def spread(rounds: Sequence[dict[str, Any]], one: str, other: str) -> str:
-    """Returns median, least and largest ratio of the rates of two contenders, by round."""
-    found = [figures[one]["images_per_s"] / figures[other]["images_per_s"] for figures in rounds]
+def spread(
+    rounds: Sequence[dict[str, Any]], one: str, other: str, key: str = "images_per_s"
+) -> str:
+    """Returns median, least and largest ratio of a figure of two contenders, by round."""
+    found = [figures[one][key] / figures[other][key] for figures in rounds]
     return f"{statistics.median(found):8.2f}{min(found):8.2f}{max(found):8.2f}"
 
 

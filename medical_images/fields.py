@@ -16,12 +16,12 @@ class Fields:
     """What the features of a dataset are to the pipeline.
 
     Attributes:
-      image: The image.
-      masks: Other images.
-      boxes: Features of boxes.
+      image: The image: the supervised one, or the first.
+      masks: Other images of one channel. Those of more are left to TFDS.
+      boxes: Features of boxes, be it in dicts that hold them as `bbox`.
       label: The class or labels feature, if there is one.
       classes: Its classes.
-      multi: Features of several classes: {name: how many there are}.
+      multi: Features of several classes: {name: how many classes there are}.
       kept: What is read.
       shown: What the result holds, beside what the encoder adds.
     """
@@ -42,7 +42,7 @@ class Fields:
         *,
         label: str | None = None,
         shown: Collection[str] | None = None,
-        all_needed: bool = False,
+        with_metadata: bool = False,
     ) -> Fields:
         """Finds them.
 
@@ -50,7 +50,7 @@ class Fields:
           builder: A dataset.
           label: The feature of classes; the supervised one by default.
           shown: The features that the result is to hold; all by default.
-          all_needed: Whether all others are to be read too.
+          with_metadata: Whether all that are no images are to be read too.
 
         Raises:
           ValueError: There is no such feature, or no image.
@@ -58,22 +58,30 @@ class Fields:
         known = builder.info.features
         supervised = builder.info.supervised_keys
         label = label or (supervised[1] if supervised else None)
+        if isinstance(shown, str):
+            raise ValueError(f"`features` is '{shown}'; it takes several names: ['{shown}']")
         shown = tuple(known if shown is None else shown)
         for name in [*shown, *([label] if label else [])]:
             if name not in known:
                 raise ValueError(f"'{name}' is no feature; {nearest(name, list(known))}")
         images = [n for n in known if isinstance(known[n], tfds.features.Image)]
-        image = supervised[0] if supervised else next(iter(images), "")
-        if image not in images:
+        if not images:
             raise ValueError(f"{builder.info.full_name} has no feature that is an image")
-        needed = {image, label, *shown, *(known if all_needed else ())}
+        image = supervised[0] if supervised and supervised[0] in images else images[0]
+        needed = {image, label, *shown}
+        if with_metadata:
+            needed |= set(known) - set(images)
         kept = tuple(name for name in known if name in needed)
         labelled = known[label] if label else None
         classes = getattr(getattr(labelled, "feature", labelled), "names", None)
         return cls(
             image=image,
-            masks=tuple(name for name in images if name != image and name in kept),
-            boxes=tuple(name for name in kept if _has_boxes(known[name])),
+            masks=tuple(
+                name
+                for name in images
+                if name != image and name in kept and known[name].shape[-1] == 1
+            ),
+            boxes=tuple(name for name in kept if _are_boxes(known[name])),
             label=label,
             classes=tuple(classes or ()),
             multi={
@@ -97,6 +105,8 @@ class Fields:
         return {"image": image, **encoded} if encoded else image, element[str(self.label)]
 
 
-def _has_boxes(connector: Any) -> bool:
-    inner = getattr(connector, "feature", None)
-    return isinstance(inner, Mapping) and isinstance(inner.get("bbox"), tfds.features.BBoxFeature)
+def _are_boxes(connector: Any) -> bool:
+    inner = getattr(connector, "feature", connector)
+    if isinstance(inner, tfds.features.FeaturesDict) and "bbox" in inner:
+        inner = inner["bbox"]
+    return isinstance(inner, tfds.features.BBoxFeature)

@@ -11,12 +11,11 @@ from typing import Any, Protocol
 
 import keras
 
+from medical_images.backbones import Shape, small_cnn
 from medical_images.errors import nearest
 from medical_images.fusion_layers import FiLM, MetadataChannels, TokenMean, check_shapes
 
 __all__ = ["FiLM", "MetadataChannels", "TokenMean", "classifier", "fuse", "small_cnn"]
-
-_Shape = tuple[int | None, int | None, int]
 
 
 class _Encoder(Protocol):
@@ -37,13 +36,15 @@ def fuse(
     ============  ==================================================================================
     concat        the averages of the maps, and the metadata as they are
     branch        the averages, and a dense layer (32, relu) of the metadata
-    film          the averages of the maps after `FiLM`: the metadata say how much each map counts
+    film          the averages of maps that a 1x1 convolution (as many), `FiLM` and relu make of the
+                  maps: the metadata say how much each counts, and from which value on
     channels      the averages of maps that a 1x1 convolution (as many, relu) makes of the maps and
                   the metadata at every pixel, see `MetadataChannels`
     ============  ==================================================================================
 
     Let at least one dense layer with an activation follow: without it `concat` can only shift each
-    class by its metadata, whatever the image shows.
+    class by its metadata, whatever the image shows. `FiLM` may also stand between the stages of a
+    network of your own, as in the paper.
 
     Args:
       feature_maps: Float, (batch, height, width, channels); or (batch, channels), averages already,
@@ -79,7 +80,9 @@ def _branch(feature_maps: Any, metadata: Any) -> Any:
 
 
 def _film(feature_maps: Any, metadata: Any) -> Any:
-    return _averages(FiLM()([feature_maps, metadata]))
+    # Without relu, scaling before an average would be no more than scaling the average.
+    modulated = FiLM()([_convolved(feature_maps, feature_maps.shape[-1]), metadata])
+    return _averages(keras.layers.ReLU()(modulated))
 
 
 def _channels(feature_maps: Any, metadata: Any) -> Any:
@@ -89,8 +92,12 @@ def _channels(feature_maps: Any, metadata: Any) -> Any:
             f" found {feature_maps.shape}. Take them before pooling, or choose another `how`"
         )
     joined = MetadataChannels()([feature_maps, metadata])
+    return _averages(keras.layers.ReLU()(_convolved(joined, feature_maps.shape[-1])))
+
+
+def _convolved(feature_maps: Any, channels: int) -> Any:
     # On the last axis, a dense layer is a 1x1 convolution of any number of dimensions.
-    return _averages(keras.layers.Dense(feature_maps.shape[-1], "relu")(joined))
+    return keras.layers.Dense(channels)(feature_maps)
 
 
 _WAYS = {"concat": _concat, "branch": _branch, "film": _film, "channels": _channels}
@@ -101,53 +108,10 @@ def _averages(feature_maps: Any) -> Any:
     return keras.ops.mean(feature_maps, axis=axes) if axes else feature_maps
 
 
-def small_cnn(
-    image_shape: _Shape,
-    *,
-    filters: Sequence[int] = (32, 64, 128),
-    max_value: float = 255.0,
-) -> keras.Model:
-    """Makes a small convolutional network, to begin with.
-
-    For each number of filters: a 3x3 convolution, batch normalisation, relu, and a maximum over
-    2x2 pixels.
-
-    Args:
-      image_shape: (height, width, channels); height and width may be None.
-      filters: Channels of each stage.
-      max_value: What becomes 1; 65535 for uint16 images.
-
-    Returns:
-      A model from images (batch, height, width, channels), of 0 to `max_value`, to feature maps
-      (batch, height / 2**n, width / 2**n, filters[-1]).
-
-    Raises:
-      ValueError: The image is too small for so many stages.
-
-    Example:
-      >>> small_cnn((64, 64, 3)).output_shape
-      (None, 8, 8, 128)
-    """
-    if any(size and size < 2 ** len(filters) for size in image_shape[:2]):
-        raise ValueError(
-            f"small_cnn: images of {image_shape[0]}x{image_shape[1]} cannot be halved"
-            f" {len(filters)} times; give fewer `filters`, or larger images"
-        )
-    images = keras.Input(image_shape)
-    maps = keras.layers.Rescaling(1 / max_value)(images)
-    for number in filters:
-        maps = keras.layers.Conv2D(number, 3, padding="same", use_bias=False)(maps)
-        # Few steps are enough for the averages that are used after training.
-        maps = keras.layers.BatchNormalization(momentum=0.9)(maps)
-        maps = keras.layers.ReLU()(maps)
-        maps = keras.layers.MaxPooling2D()(maps)
-    return keras.Model(images, maps, name="small_cnn")
-
-
 def classifier(
     backbone: keras.layers.Layer | None,
     *,
-    image_shape: _Shape,
+    image_shape: Shape,
     num_classes: int,
     metadata: _Encoder | int | None = None,
     tokens: Mapping[str, int] | None = None,
@@ -221,11 +185,16 @@ def _metadata_sizes(
     """Returns the number of metadata columns, and of tokens for each text."""
     if metadata is None or isinstance(metadata, int):
         return (0 if metadata is None else metadata), (tokens or {})
+    if not hasattr(metadata, "columns"):
+        raise ValueError(
+            f"classifier: metadata is {type(metadata).__name__}; allowed are a fitted"
+            " MetadataEncoder, the number of its columns, or None"
+        )
     return len(metadata.columns), (metadata.num_tokens if tokens is None else tokens)
 
 
 def _check_classifier(
-    image_shape: _Shape,
+    image_shape: Shape,
     num_classes: int,
     columns: int,
     tokens: Mapping[str, int],

@@ -53,7 +53,8 @@ class Share:
                 f"`shard_index` is {index}; with `num_shards` {number} it is from 0 to {number - 1}"
             )
         if total < number:
-            raise ValueError(f"{split} has {total} examples, too few for {number} shards")
+            few = f"{total} examples, too few for {number} shards" if total else "no examples"
+            raise ValueError(f"{split} has {few}")
         ends = tuple(total * (shard + 1) // number for shard in range(number))
         begin, end = total * index // number, ends[index]
         parts: list[tuple[str, int, int]] = []
@@ -63,14 +64,12 @@ class Share:
             if low < high:
                 parts.append((name, first + low, first + high))
             before += last - first
-        splits = tuple(dict.fromkeys(name for name, _, _ in slices))
-        splits = tuple(dict.fromkeys(name for name, _, _ in slices))
         return cls(
             index=index,
             split=instruction_of(parts),
             begin=begin,
             end=end,
-            splits=splits,
+            splits=tuple(dict.fromkeys(name for name, _, _ in slices)),
             ends=ends,
         )
 

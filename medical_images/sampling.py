@@ -1,6 +1,6 @@
 """Which records an epoch holds, and in which order, for readers with random access.
 
-The copies are those of `mi.load`; TensorFlow is not needed.
+The copies are those of `mi.load` on one host; TensorFlow is not needed.
 """
 
 from __future__ import annotations

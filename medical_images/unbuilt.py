@@ -25,7 +25,7 @@ from medical_images.errors import BuildError, nearest
 from medical_images.medical_images_dataset_builder import Builder, MedicalImagesConfig
 from medical_images.remote import in_words, storage_errors
 from medical_images.spec import CorpusSpec
-from medical_images.unbuilt_split import UnbuiltSplit
+from medical_images.unbuilt_split import UnbuiltSplit, write_index
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -65,7 +65,9 @@ def from_corpus(
 
     Splits, order and every example are those of a build. Only what a build finds when it reads the
     images is not known before they are read: images that cannot be used count as all others, and
-    reading stops at them, where a build lists them and plans without them.
+    reading stops at them, where a build lists them and plans without them. An image is checked when
+    it is read first, so the first epoch takes longer than those after it; see `images: check` of
+    the spec.
 
     Args:
       spec: The path of a `corpus.yaml`, or a `CorpusSpec`, or a mapping of its keys.
@@ -130,7 +132,7 @@ class UnbuiltCorpus:
         builder = Builder(config=config, data_dir=folder)
         self.info: tfds.core.DatasetInfo = builder.info
         self.data_dir: str = builder.data_dir
-        self._summary = planned.summary()
+        self._summary, spec = planned.summary(), planned.accepted.loaded.spec
         self._splits = {
             name: UnbuiltSplit(name, records, planned.accepted.loaded)
             for name, records in planned.plan.splits.items()
@@ -141,8 +143,8 @@ class UnbuiltCorpus:
             tfds_splits.SplitDict([part.split_info for part in self._splits.values()])
         )
         try:
-            for part in self._splits.values():
-                part.write_index(epath.Path(self.data_dir) / FOLDER)
+            for name, records in planned.plan.splits.items():
+                write_index(name, records, spec, epath.Path(self.data_dir) / FOLDER)
         except storage_errors() as error:
             raise BuildError(f"{self.data_dir} cannot be written: {in_words(error)}") from None
 

@@ -308,6 +308,18 @@ def test_a_stateless_function_is_given_the_image_and_a_seed():
     assert equal(fixed, [IMAGE[::-1]] * 8)
 
 
+def test_a_seed_that_has_a_default_is_given_too():
+    def flipped(image, strength=1.0, seed=(1, 2)):
+        return tf.image.stateless_random_flip_left_right(image, seed)
+
+    def named(image, *, seed):
+        return flipped(image, seed=seed)
+
+    found = images(augment(dataset(), flipped, to="all"))
+    assert len({one.tobytes() for one in found}) == 2
+    assert equal(found, images(augment(dataset(), named, to="all")))
+
+
 def test_the_shape_of_what_numpy_functions_return_is_known_again():
     def noisy(image, seed):
         return tf.numpy_function(
@@ -377,6 +389,21 @@ def test_an_image_may_have_no_box():
     assert [e["boxes"].shape for e in ds.as_numpy_iterator()] == [(0, 4), (1, 4)] * 4
 
 
+@pytest.mark.parametrize("to", ["all", "copies"])
+def test_boxes_in_dicts_that_are_not_seen_any_more_are_left_out_with_their_labels(to):
+    half = np.float32([[0, 0, 1, 0.5], [0, 0, 1, 1], [0, 0, 0, 0], [0, 0.5, 1, 1]])
+    ds = dataset().map(lambda e: {**e, "box": {"bbox": half, "label": tf.range(4)}})
+    only_left = L.RandomTranslation(0.0, (0.5, 0.5), fill_mode="constant")  # moved to the right
+    ds = augment(ds, only_left, to=to, boxes=["box"])
+    assert ds.element_spec["box"]["label"].shape.as_list() == [None]
+    for element in ds.as_numpy_iterator():
+        if to == "copies" and not element[COPY]:
+            np.testing.assert_array_equal(element["box"]["bbox"], half)
+            continue
+        assert element["box"]["label"].tolist() == [0, 1, 2]
+        np.testing.assert_allclose(element["box"]["bbox"][:2], [[0, 0.5, 1, 1]] * 2)
+
+
 fractions = st.integers(0, 1000).map(lambda n: n / 1000)
 
 
@@ -420,6 +447,13 @@ LABEL = {"label": np.int64(1)}
             LABEL,
             "(?s)2 problems.*did you mean 'mel'.*class 7",
         ),
+        (INVERT, {"to": 1}, LABEL, r"`to` is 1; it must be 'copies', 'all' or a collection"),
+        (INVERT, {"to": [0.5], "label": "label"}, LABEL, "class 0.5; classes are numbered"),
+        (INVERT, {"to": [1], "label": "score"}, {"score": 0.5}, "`label` is 'score': TensorSpec"),
+        (INVERT, {"image": "pair"}, {"pair": {"a": 1}}, "'pair' is .* must be uint8"),
+        (INVERT, {"boxes": ["pair"]}, {"pair": {"a": 1}}, "or a dict with .* as `bbox`"),
+        (L.Rescaling(1 / 255), {}, {}, "rounded to integers again; rescale in the model"),
+        (L.RandomFlip, {}, {}, "found the class RandomFlip"),
         (INVERT, {"image": "imago"}, {}, "no feature 'imago'.*did you mean 'image'"),
         (INVERT, {"masks": "mask"}, {}, r"`masks` is 'mask'; it must be a list"),
         (INVERT, {"boxes": ["n"]}, {}, "boxes 'n' are .* must be float32"),
@@ -529,6 +563,9 @@ def test_labels_that_are_many_are_mixed_and_none_is_a_row_of_zeros():
     many = batches().map(lambda e: {**e, "label": tf.one_hot(e["label"], 4) + tf.one_hot([0], 4)})
     (first, _) = mix(many, L.MixUp(0.6), num_classes=4, label="label").as_numpy_iterator()
     assert first["label"].sum(axis=1) == pytest.approx(2)
+    whole = many.map(lambda e: {**e, "label": tf.cast(e["label"], tf.int64)})
+    (same, _) = mix(whole, L.MixUp(0.6), num_classes=4, label="label").as_numpy_iterator()
+    assert (same["label"] == first["label"]).all()
     none = batches().map(lambda e: {**e, "label": tf.fill(tf.shape(e["label"]), -1)})
     (first, _) = mix(none, L.CutMix(), num_classes=4, label="label").as_numpy_iterator()
     assert not first["label"].any()

@@ -10,7 +10,6 @@ import tomllib
 
 import pydantic
 import pytest
-import tensorflow as tf
 import tensorflow_datasets as tfds
 import yaml
 from conftest import REPOSITORY, SPECS, build
@@ -72,15 +71,15 @@ def readme_block(language: str, number: int = 0) -> str:
 
 
 def test_the_readme_corpus_builds_loads_and_is_rebalanced(tmp_path):
-    """The three steps of the README, word for word, on a corpus of its shape."""
+    """The three steps of the README, with smaller images, on a corpus of its shape."""
     mi.write_phantom(tmp_path, num_images=200, height=16, width=16)
     (tmp_path / "corpus.yaml").write_text(readme_block("yaml"), encoding="utf-8")
     builder = build(str(tmp_path / "corpus.yaml"), tmp_path / "data", name="my_lesions")
     assert builder.info.splits["train"].num_examples == 160
     tfds.core.add_data_dir(tmp_path / "data")
     seen: dict[str, object] = {}
-    exec(readme_block("python"), seen)
-    assert len(seen["ds"]) > 16  # type: ignore[arg-type]
+    exec(readme_block("python").replace("224", "32"), seen)
+    assert len(seen["ds"]) == 16  # type: ignore[arg-type]
     assert len(seen["table"]) == 160  # type: ignore[arg-type]
     largest = max(mi.class_counts(builder, "train").values())
     assert len(seen["batches"]) == math.ceil(7 * largest / 32)  # type: ignore[arg-type]
@@ -89,16 +88,17 @@ def test_the_readme_corpus_builds_loads_and_is_rebalanced(tmp_path):
     assert len(seen["parts"]) == 4  # type: ignore[arg-type]
 
 
-def test_the_code_of_the_guide_to_loading_runs(phantom_corpus, tmp_path):
+def test_the_code_of_the_guide_to_loading_runs(phantom_corpus, tmp_path, monkeypatch):
+    """All of it, in order, with smaller images."""
+    monkeypatch.chdir(tmp_path)
     builder = build(phantom_corpus, tmp_path, file_format="array_record")
     seen: dict[str, object] = {"builder": builder, "spec": phantom_corpus}
-    text = (REPOSITORY / "docs" / "loading.md").read_text(encoding="utf-8")
+    text = (REPOSITORY / "docs" / "loading.md").read_text(encoding="utf-8").replace("224", "32")
     for block in re.findall(r"```python\n(.*?)```", text, flags=re.S):
         exec(block, seen)
-    for name in ("ds", "validation", "first_look"):
-        inputs = next(iter(seen[name]))  # type: ignore[call-overload]
-        assert tf.nest.flatten(inputs)[0].shape[1:] == (224, 224, 3)
-    assert seen["model"](next(iter(seen["ds"]))[0]).shape[1] == 7  # type: ignore
+    assert next(iter(seen["ds"]))[0]["image"].shape[1:] == (32, 32, 3)  # type: ignore
+    assert next(iter(seen["first_look"]))["image"].shape[1:] == (32, 32, 3)  # type: ignore
+    assert seen["probabilities"].shape == (len(seen["table"]), 7)  # type: ignore
     own = len(seen["chosen"])  # type: ignore[arg-type]
     assert own == math.ceil(7 * max(mi.class_counts(builder, "train").values()) / 2)
     assert set(seen["dataset"][0]) == set(builder.info.features)  # type: ignore[index]

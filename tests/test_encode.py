@@ -160,17 +160,25 @@ def test_scalars_batches_and_pipelines_agree(builder, encoder):
             np.testing.assert_array_equal(values, whole[key][place])
 
 
+def test_what_mi_load_gives_is_encoded_alike(builder, encoder):
+    whole = encoder(batch_of(builder, "test"))
+    ds = mi.load(builder, "test", batch_size=100, features=["image"], metadata=encoder)
+    loaded = next(iter(ds))
+    raw = next(iter(mi.load(builder, "test", batch_size=100, features=ENCODED)))
+    inputs = encoder.inputs()
+    model = keras.Model(inputs, encoder(inputs))
+    assert set(loaded) == {"image", *whole}
+    for key, values in whole.items():
+        np.testing.assert_array_equal(loaded[key], values)
+        np.testing.assert_array_equal(model(raw)[key], values)
+    unlabelled = mi.index(builder, "test")["edema"].isna()
+    unknown = whole["metadata"][:, encoder.columns.index("edema_missing")]
+    np.testing.assert_array_equal(unknown, unlabelled)
+
+
 def model_of(encoder):
-    kinds = {"float32": ["age"], "string": ["note", "visited"]}
-    dtypes = {name: dtype for dtype, names in kinds.items() for name in names}
-    inputs = {
-        name: keras.Input(
-            (None,) if name == "findings" else (1,) if name == "packs" else (),
-            name=name,
-            dtype=dtypes.get(name, "int64"),
-        )
-        for name in ENCODED
-    }
+    inputs = {**encoder.inputs(), "packs": keras.Input((1,), dtype="int64", name="packs")}
+    inputs["findings"] = keras.Input((None,), dtype="int64", name="findings")
     encoded = encoder(inputs)
     embedding = keras.layers.Embedding(encoder.num_tokens["tokens_note"], 3)
     words = keras.layers.GlobalAveragePooling1D()(embedding(encoded["tokens_note"]))
@@ -307,6 +315,7 @@ def test_texts_alone_give_no_metadata(phantom_builder):
 REFUSED = {
     "absent": ({"features": ["agee"]}, "did you mean 'age'"),
     "none": ({"features": []}, "none are named"),
+    "a name alone": ({"features": "age"}, "lists of names"),
     "twice": ({"features": ["age", "age"]}, "'age' is named twice"),
     "image": ({"features": ["image"]}, "'image' is no number"),
     "a list of numbers": ({"features": ["ages"]}, "'ages' is no number"),
@@ -377,8 +386,9 @@ def test_encoders_that_are_not_valid_are_refused():
         MetadataEncoder([{**age.to_dict(), "kind": "numbr"}])
     with pytest.raises(ValueError, match="kind 'number' does not fit"):
         MetadataEncoder([{"kind": "number", "feature": "age"}])
-    with pytest.raises(ValueError, match="no encoder"):
-        MetadataEncoder.from_json("[]")
+    for text in ("[]", '{"encodings": ["age"]}', "encoder.json"):
+        with pytest.raises(ValueError, match="no encoder"):
+            MetadataEncoder.from_json(text)
     with pytest.raises(ValueError, match="at least 1"):
         MetadataEncoder([])
     both = [age, Tokens(feature="note", vocabulary=("seen",), length=2)]

@@ -13,6 +13,12 @@ SHAPE = (16, 16, 3)
 RANDOM = np.random.default_rng(0)
 
 
+@pytest.fixture(autouse=True)
+def same_numbers():
+    """Numbers that do not depend on which tests ran before."""
+    RANDOM.bit_generator.state = np.random.default_rng(0).bit_generator.state
+
+
 def floats(*shape: int) -> np.ndarray:
     return RANDOM.normal(size=shape).astype(np.float32)
 
@@ -71,13 +77,15 @@ def test_fused_vectors_are_what_numpy_makes_of_maps_and_metadata():
     for model in models.values():
         model.set_weights([floats(*weight.shape) for weight in model.weights])
     mean = x.mean((1, 2))
-    gamma, beta = np.split(m @ models["film"].weights[0].numpy() + models["film"].weights[1], 2, 1)
+    kernel, bias, *film = models["film"].get_weights()
+    gamma, beta = (half[:, None, None] for half in np.split(m @ film[0] + film[1], 2, axis=1))
+    modulated = (1 + gamma) * (x @ kernel + bias) + beta
     dense, at_pixels = models["branch"].get_weights(), models["channels"].get_weights()
     everywhere = np.concatenate([x, np.broadcast_to(m[:, None, None], (5, 3, 2, 4))], -1)
     expected = {
         "concat": np.concatenate([mean, m], 1),
         "branch": np.concatenate([mean, np.maximum(m @ dense[0] + dense[1], 0)], 1),
-        "film": (1 + gamma) * mean + beta,
+        "film": np.maximum(modulated, 0).mean((1, 2)),
         "channels": np.maximum(everywhere @ at_pixels[0] + at_pixels[1], 0).mean((1, 2)),
     }
     for how, model in models.items():
@@ -183,6 +191,8 @@ def test_the_sizes_come_from_the_encoder():
 def test_wrong_arguments_are_named_all_at_once():
     with pytest.raises(ValueError, match=r"num_classes is 0.*metadata is -1.*did you mean 'film'"):
         classifier(None, image_shape=SHAPE, num_classes=0, metadata=-1, how="flim")
+    with pytest.raises(ValueError, match="metadata is str; allowed are a fitted MetadataEncoder"):
+        classifier(None, image_shape=SHAPE, num_classes=3, metadata="age")
     with pytest.raises(ValueError, match="cannot be halved"):
         small_cnn((4, 64, 3))
     with pytest.raises(ValueError, match="before pooling"):

@@ -13,6 +13,8 @@ PACKAGE = pathlib.Path(medical_images.__file__).parent
 LAYERS = [
     {
         "_version",
+        "backbones",
+        "batching",
         "copy_plan",
         "errors",
         "fusion_layers",
@@ -77,8 +79,8 @@ LAYERS = [
     },
     {"beam_workers", "class_weights", "members", "sampling", "spec", "transforms"},
     {"image_bytes", "images", "input_files", "privacy_key", "reading", "tables"},
-    {"beam_tables", "header_facts", "loading", "matching", "official"},
-    {"pseudonyms"},
+    {"beam_tables", "epoch_elements", "header_facts", "matching", "official"},
+    {"loading", "pseudonyms"},
     {"acceptance", "join"},
     {"copies", "features", "index_writing", "mask_bytes", "shards", "strata"},
     {"beam_join", "example_sources", "examples", "facts"},
@@ -106,9 +108,9 @@ LAYERS = [
 ]
 LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in modules}
 LOAD_SIDE = [
-    "class_weights", "copy_plan", "dataset_certificate", "dataset_index", "fields", "fusion",
-    "fusion_layers", "host_shares", "line_slices", "loading", "reading", "rebalancing",
-    "record_labels", "sampling", "verification",
+    "backbones", "batching", "class_weights", "copy_plan", "dataset_certificate", "dataset_index",
+    "epoch_elements", "fields", "fusion", "fusion_layers", "host_shares",
+    "line_slices", "loading", "reading", "rebalancing", "record_labels", "sampling", "verification",
 ]  # fmt: skip
 PURE = {
     "class_weights",

@@ -18,6 +18,7 @@ from medical_images.transforms.augmenting.layer_checks import (
     mix_problems,
     refuse,
 )
+from medical_images.transforms.augmenting.moved_boxes import boxes_in, still_seen
 from medical_images.transforms.augmenting.pure_changes import (
     Change,
     Element,
@@ -57,7 +58,7 @@ def augment(
       ds: Feature dicts, not batched. Images are uint8, uint16 or float32 (h, w, channels).
       layer: A Keras 3 layer, a list of layers, a `keras.Sequential` or `keras.layers.Pipeline`; or
         a function f(image) or f(image, seed), where seed is int32 (2,) as `tf.image.stateless_...`
-        take it, that returns an image of the same type.
+        take it, that returns an image of the same type. What is named `seed` is always given.
       to: Which elements: 'copies', 'all', or classes by name or number; an element of several
         classes is chosen by any of them.
       label: The feature of the class, if `to` names classes: an integer scalar, integers (n,), or
@@ -70,7 +71,8 @@ def augment(
         and 0 where a layer fills the image with a constant.
       boxes: Features float32 (4,) or (n, 4) that follow it, as TFDS has them: ymin, xmin, ymax,
         xmax as fractions. They become what is still seen of them, to the pixel; all zeros if
-        nothing is.
+        nothing is. Of dicts that hold (n, 4) as `bbox` and beside it tensors of shape (n, ...),
+        boxes of which nothing is seen any more are left out of each tensor.
       num_parallel_calls: Of `tf.data.Dataset.map`.
 
     Returns:
@@ -88,21 +90,25 @@ def augment(
       >>> sorted({tuple(example['image'].numpy().ravel().tolist()) for example in ds})
       [(1, 2), (2, 1)]
     """
-    spec = dict_spec(ds, "augment")
+    given = dict_spec(ds, "augment")
+    spec = {**given, **boxes_in(given, boxes)}
     refuse("augment", feature_problems(spec, image, masks, boxes))
-    chosen = chooser(spec, to, label=label, names=names)
+    chosen = chooser(given, to, label=label, names=names)
     changing = {name: spec[name] for name in (image, *masks, *boxes)}
-    if callable(layer) and not isinstance(layer, keras.Layer):
+    if callable(layer) and not isinstance(layer, keras.Layer | type):
         change = _by_function(layer, image, followers=[*masks, *boxes])
     else:
         change = _by_layers(flat_layers(layer), changing, image, masks, boxes)
     change = pure("augment", change, changing, same_size=chosen is not None)
 
     def change_chosen(element: Element, seed: tf.Tensor) -> Element:
-        features = {name: element[name] for name in changing}
+        features = {name: element[name] for name in changing} | boxes_in(element, boxes)
         if chosen is None:
-            return change(features, seed)
-        return dict(tf.cond(chosen(element), lambda: change(features, seed), lambda: features))
+            found = change(features, seed)
+        else:
+            found = dict(tf.cond(chosen(element), lambda: change(features, seed), lambda: features))
+        held = {name: element[name] for name in boxes if isinstance(element[name], Mapping)}
+        return found | {name: still_seen(held[name], found[name]) for name in held}
 
     return _map(ds, change_chosen, seed, epoch, num_parallel_calls)
 
@@ -126,7 +132,7 @@ def mix(
       ds: Batches of feature dicts; images are uint8, uint16 or float32 (batch, h, w, channels).
       layer: `keras.layers.MixUp` or `keras.layers.CutMix`; its own seed is ignored.
       num_classes: How many classes there are.
-      label: The feature of the class: integers (batch,), or multi-hot floats (batch, num_classes).
+      label: The feature of the class: integers (batch,), or multi-hot (batch, num_classes).
       seed: Decides what is mixed.
       epoch: Another number, other mixtures; an int, or an int64 scalar tensor.
       image: The feature of the images.
@@ -211,29 +217,30 @@ def _by_function(function: Callable[..., Any], image: str, *, followers: Sequenc
             f"augment: {', '.join(followers)} cannot follow a function, which does not say how it"
             " moves pixels; give layers of Keras"
         )
-    takes_seed = _takes_seed(function)
+    by_place, by_name = _takes_seed(function)
     traced = tf.function(function)
 
     def change(features: Element, seed: tf.Tensor) -> Element:
-        result = traced(features[image], seed) if takes_seed else traced(features[image])
-        return {image: tf.convert_to_tensor(result)}
+        seeds, named = (seed,) if by_place else (), {"seed": seed} if by_name else {}
+        return {image: tf.convert_to_tensor(traced(features[image], *seeds, **named))}
 
     return change
 
 
-def _takes_seed(function: Callable[..., Any]) -> bool:
-    """Whether a function has a second argument that must be given."""
+def _takes_seed(function: Callable[..., Any]) -> tuple[bool, bool]:
+    """Whether a second argument must be given, and whether else there is one named `seed`."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = inspect.signature(function).parameters
     except ValueError:  # some built-in functions do not tell
-        return False
+        return False, False
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(p.kind in positional and p.default is p.empty for p in parameters) > 1
+    needed = [p for p in parameters.values() if p.kind in positional and p.default is p.empty]
+    return len(needed) > 1, len(needed) == 1 and "seed" in parameters
 
 
 def _shares(labels: tf.Tensor, num_classes: int) -> tf.Tensor:
     """Returns the label of each image as a row of shares of the classes: float32."""
-    if not labels.dtype.is_integer:
+    if labels.shape.rank == 2:
         return tf.cast(labels, tf.float32)
     check = tf.debugging.assert_less(
         tf.cast(labels, tf.int64),

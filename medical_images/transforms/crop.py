@@ -36,12 +36,12 @@ class Crop:
 
     def __post_init__(self) -> None:
         problems = []
-        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+        if not _are_two(self.scale) or not 0 < self.scale[0] <= self.scale[1] <= 1:
             problems.append(
                 f"`scale` is {self.scale}; it takes two shares of the area, above 0 and at most 1,"
                 " the lesser first"
             )
-        if not 0 < self.ratio[0] <= self.ratio[1]:
+        if not _are_two(self.ratio) or not 0 < self.ratio[0] <= self.ratio[1] < float("inf"):
             problems.append(
                 f"`ratio` is {self.ratio}; it takes two numbers above 0, the lesser first"
             )
@@ -92,6 +92,10 @@ class Crop:
             use_image_if_no_bounding_boxes=True,
         )
         return tf.concat([begin[:2], part[:2]], 0)
+
+
+def _are_two(numbers: Any) -> bool:
+    return isinstance(numbers, tuple | list) and len(numbers) == 2
 
 
 def cut(image: tf.Tensor, window: tf.Tensor) -> tf.Tensor:

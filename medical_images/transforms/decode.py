@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from medical_images.errors import nearest
@@ -37,11 +38,13 @@ def decode_image(
     antialias=True)`, rounded, and takes its time. How near the quick way comes to it, as PSNR:
 
     - with `antialias`, where the scale is not reduced, as of PNG: 41 dB and more;
-    - with `antialias`, at a reduced scale: microscopy and the lesions of the phantom 43 dB and
-      more. Detail as fine as the pixels of the result is lost in part: a photograph of roofs and
+    - with `antialias`, at a reduced scale: microscopy 44 dB and more, the lesions of the phantom
+      39 dB. Detail as fine as the pixels of the result is lost in part: a photograph of roofs and
       trees (427 x 640) has 40 dB at 64 x 64, 36 dB at 128 x 128, and 32 dB at 200 x 200, since half
       its scale is hardly larger than that. Take `reduced=False` where this matters;
-    - without `antialias`, the same images have 38 dB and more, and 31, 29 and 30 dB.
+    - without `antialias`, at a reduced scale of 1/4 or 1/2: the same images have 38 dB and more,
+      and 31, 29 and 30 dB; where the scale is not reduced, or where 1/8 is more than twice `size`,
+      less the finer their detail is.
 
     A height or width that is no multiple of the scale is taken to its nearest pixel, which shifts
     the far edge by up to half a pixel of the reduced image.
@@ -49,7 +52,8 @@ def decode_image(
     Args:
       data: string scalar, the bytes of a JPEG, PNG, BMP or GIF file.
       size: Height and width of the result; None decodes in full, without resizing.
-      channels: 1, 3 or 4; grey becomes RGB by repetition.
+      channels: 1, 3 or 4; grey becomes RGB by repetition. JPEG has no 4, BMP no
+        1, and GIF only 3.
       dtype: `tf.uint8`, or `tf.uint16`, of which JPEG is decoded in full.
       antialias: Whether an axis that shrinks is averaged over all of its pixels.
       reduced: Whether JPEG may be decoded at a reduced scale.
@@ -138,8 +142,8 @@ def decode(
       image_size: Height and width of images and masks; None keeps those of each image.
       features: `builder.info.features`; says `channels` and `dtype` of the image, and `masks`.
       image: The feature of the image.
-      masks: The features of masks, which are resized by `resize_mask`; by default all images of
-        `features` that stand in the elements beside `image`.
+      masks: The features of masks, which are resized by `resize_mask`; by default all uint8 images
+        of one channel in `features` that stand in the elements beside `image`.
       boxes: The features of boxes, which follow the crop (see `move_boxes`); by default all
         dicts in the elements that hold `bbox`.
       channels: See `decode_image`; without `features`.
@@ -222,8 +226,14 @@ def _decoded(
 def _masks_of(features: Mapping[str, Any], spec: Mapping[str, Any], image: str) -> list[str]:
     import tensorflow_datasets as tfds
 
-    images = [n for n, feature in features.items() if isinstance(feature, tfds.features.Image)]
-    return [name for name in images if name != image and name in spec]
+    return [
+        name
+        for name, feature in features.items()
+        if isinstance(feature, tfds.features.Image)
+        and (feature.shape[-1], feature.np_dtype) == (1, np.uint8)
+        and name in spec
+        and name != image
+    ]
 
 
 def _check_elements(spec: Any, names: Collection[str]) -> None:
@@ -248,10 +258,20 @@ def _check_encoded(spec: Mapping[str, Any], names: Collection[str]) -> None:
         )
 
 
+def _is_size(size: Any) -> bool:
+    return (
+        isinstance(size, Sequence)
+        and len(size) == 2
+        and all(isinstance(side, int | np.integer) and side > 0 for side in size)
+    )
+
+
 def _check(size: Size | None, channels: int, dtype: Any) -> None:
     problems = []
-    if size is not None and (len(size) != 2 or not all(int(n) == n and n > 0 for n in size)):
-        problems.append(f"the size is {size}; it takes height and width, two numbers above 0")
+    if size is not None and not _is_size(size):
+        problems.append(
+            f"the size is {size!r}; it takes (height, width), two whole numbers above 0"
+        )
     if channels not in (1, 3, 4):
         problems.append(f"`channels` is {channels}; it must be 1, 3 or 4")
     if tf.as_dtype(dtype) not in (tf.uint8, tf.uint16):

@@ -11,11 +11,9 @@ import keras
 import tensorflow as tf
 
 from medical_images.dataset_index import absolute_slices, index, resolve_builder
-from medical_images.errors import nearest
-from medical_images.transforms.encodings.classes import MultiHot, OneHot
 from medical_images.transforms.encodings.encoding import Encoding
 from medical_images.transforms.encodings.fitting import Choices, fit_encodings
-from medical_images.transforms.encodings.numbers import Day, Number
+from medical_images.transforms.encodings.kinds import encoding_of
 from medical_images.transforms.encodings.texts import Tokens
 
 if TYPE_CHECKING:
@@ -62,7 +60,7 @@ class MetadataEncoder(keras.layers.Layer):
         # Missing numbers are NaN and days are large: half precision is for the layers after this.
         super().__init__(**{"dtype": "float32", "autocast": False, "trainable": False, **kwargs})
         self.encodings: tuple[Encoding, ...] = tuple(
-            each if isinstance(each, Encoding) else _from_dict(each) for each in encodings
+            each if isinstance(each, Encoding) else encoding_of(each) for each in encodings
         )
         self.columns: tuple[str, ...] = tuple(
             column for each in self.encodings for column in each.columns
@@ -122,6 +120,8 @@ class MetadataEncoder(keras.layers.Layer):
           >>> encoder = MetadataEncoder.fit(
           ...     'medical_images/phantom', features=['age', 'sex', 'note'])  # doctest: +SKIP
         """
+        if isinstance(features, str) or isinstance(dates, str):
+            raise ValueError("`features` and `dates` are lists of names; write ['age'] for 'age'")
         builder = resolve_builder(builder)
         splits = tuple(dict.fromkeys(name for name, _, _ in absolute_slices(builder, split)))
         supervised = builder.info.supervised_keys
@@ -136,6 +136,28 @@ class MetadataEncoder(keras.layers.Layer):
             splits=() if allow_evaluation else splits,
         )
         return cls(fit_encodings(index(builder, split), builder.info.features, choices), **kwargs)
+
+    def inputs(self) -> dict[str, keras.KerasTensor]:
+        """Returns inputs of a Keras model for the features as they are before encoding.
+
+        With them the encoder is a part of the model, and saved with it.
+
+        Returns:
+          {feature: input} with the shapes and dtypes that `mi.load` gives.
+
+        Example:
+          >>> encoder = MetadataEncoder([{'kind': 'one_hot', 'feature': 'sex', 'classes': ['f']}])
+          >>> inputs = encoder.inputs()
+          >>> keras.Model(inputs, encoder(inputs)).predict({'sex': tf.constant([0, -1])}, verbose=0)
+          {'metadata': array([[1., 0.],
+                 [0., 1.]], dtype=float32)}
+        """
+        return {
+            each.feature: keras.Input(
+                each.spec.shape, dtype=each.spec.dtype.name, name=each.feature
+            )
+            for each in self.encodings
+        }
 
     def __call__(self, inputs: Mapping[str, Any], **kwargs: Any) -> Any:
         """Encodes the features of an image, or of a batch of them.
@@ -201,39 +223,20 @@ class MetadataEncoder(keras.layers.Layer):
         """Returns the encoder that `to_json` wrote.
 
         Args:
-          text: What `to_json` returned.
+          text: What `to_json` returned; not the name of its file.
           **kwargs: Of `keras.layers.Layer`.
 
         Raises:
           ValueError: The text is not what `to_json` writes.
         """
-        told = json.loads(text)
-        if not isinstance(told, Mapping) or not isinstance(told.get("encodings"), list):
+        try:
+            told = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"the text is no encoder: it is no JSON: {error}") from None
+        encodings = told.get("encodings") if isinstance(told, Mapping) else None
+        if not isinstance(encodings, list) or not all(isinstance(e, Mapping) for e in encodings):
             raise ValueError("the text is no encoder: it has no list of `encodings`")
-        return cls(told["encodings"], **kwargs)
-
-
-def _from_dict(told: Mapping[str, Any]) -> Encoding:
-    """Returns the encoding that `to_dict` gave.
-
-    Raises:
-      ValueError: There is no such kind, or it has other attributes.
-
-    Example:
-      >>> _from_dict({'kind': 'one_hot', 'feature': 'sex', 'classes': ['f', 'm']})
-      OneHot(feature='sex', classes=('f', 'm'))
-    """
-    every: tuple[type[Any], ...] = (Number, Day, OneHot, MultiHot, Tokens)
-    kinds = {each.kind: each for each in every}
-    values = {key: tuple(v) if isinstance(v, list) else v for key, v in told.items()}
-    kind = values.pop("kind", "")
-    if kind not in kinds:
-        raise ValueError(f"'{kind}' is no kind of encoding; {nearest(str(kind), kinds)}")
-    try:
-        encoding: Encoding = kinds[kind](**values)
-    except TypeError as error:
-        raise ValueError(f"an encoding of kind '{kind}' does not fit: {error}") from None
-    return encoding
+        return cls(encodings, **kwargs)
 
 
 def _tensor(values: Any) -> Any:

@@ -129,7 +129,7 @@ def resize(
     s^2 / 12, so that each neighbour has a share of s^2 / 24. Beyond s = 2.8, areas are averaged
     before smoothing too, to two pixels for each of the result. Where an image was decoded at a
     reduced scale, that was a box of one of its pixels already: (s^2 - 1) / 24 are left, and up to
-    s = 1.5 nothing is smoothed.
+    about s = 1.5 nothing is smoothed.
 
     Args:
       image: (height, width, channels) of `tf.uint8` or `tf.uint16`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from medical_images.errors import nearest
@@ -44,25 +45,31 @@ def chooser(
     if isinstance(to, str):
         return _by_word(spec, to)
     numbers = _class_numbers(to, names)
-    label = str(label)
-    found = spec.get(label)
-    if not isinstance(found, tf.TensorSpec) or found.shape.rank not in (0, 1):
+    if label is None or not _holds_classes(spec.get(label)):
+        given = spec.get(label or "", nearest(label or "label", spec))
         raise ValueError(
             "augment: `to` names classes, so `label` must be their feature: an integer scalar,"
-            f" integers (n,) or multi-hot floats (classes,); `label` is '{label}':"
-            f" {found or nearest(label, spec)}"
+            f" integers (n,) or multi-hot floats (classes,); `label` is {label!r}: {given}"
         )
+    found = spec[label]
     if found.dtype.is_integer:
         return lambda element: tf.reduce_any(
             tf.cast(tf.reshape(element[label], (-1, 1)), tf.int64) == numbers
         )
-    width = found.shape[0] if found.shape.rank == 1 else 0
+    width = found.shape[0]
     if width is not None and max(numbers) >= width:
         raise ValueError(
             f"augment: `to` holds class {max(numbers)}; label '{label}' has classes from 0 to"
             f" {width - 1}"
         )
     return lambda element: tf.reduce_any(tf.cast(tf.gather(element[label], numbers), tf.bool))
+
+
+def _holds_classes(spec: Any) -> bool:
+    if not isinstance(spec, tf.TensorSpec):
+        return False
+    ranks = (0, 1) if spec.dtype.is_integer else (1,) if spec.dtype.is_floating else ()
+    return any(spec.shape.rank == rank for rank in ranks)
 
 
 def _by_word(spec: Mapping[str, Any], to: str) -> Chooser | None:
@@ -83,14 +90,23 @@ def _by_word(spec: Mapping[str, Any], to: str) -> Chooser | None:
 
 
 def _class_numbers(to: Collection[str | int], names: Sequence[str] | None) -> list[int]:
+    if not isinstance(to, Collection):
+        raise ValueError(
+            f"augment: `to` is {to!r}; it must be 'copies', 'all' or a collection of classes, such"
+            f" as [{to!r}]"
+        )
     if not to:
         raise ValueError("augment: `to` is empty; name at least one class, or leave augment out")
     problems, numbers = [], []
     known = None if names is None else list(names)
     for one in to:
         if not isinstance(one, str):
-            numbers.append(int(one))
-            if one < 0 or (known is not None and one >= len(known)):
+            numbers.append(one)
+            if (
+                not isinstance(one, int | np.integer)
+                or one < 0
+                or (known is not None and one >= len(known))
+            ):
                 problems.append(f"`to` holds class {one}; classes are numbered from 0, in order")
         elif known is None:
             problems.append(f"`to` holds '{one}'; give the `names` of all classes in order")

@@ -49,9 +49,9 @@ def flat_layers(layer: Any) -> list[keras.Layer]:
     if isinstance(layer, keras.Sequential | keras.layers.Pipeline):
         return flat_layers(list(layer.layers))
     if not isinstance(layer, keras.Layer):
+        found = f"the class {layer.__name__}" if isinstance(layer, type) else type(layer).__name__
         raise ValueError(
-            "augment takes a Keras 3 layer, a list of such layers, or one function; found"
-            f" {type(layer).__name__}"
+            f"augment takes a Keras 3 layer, a list of such layers, or one function; found {found}"
         )
     return [layer]
 

@@ -58,6 +58,11 @@ def layer_problems(
         name = type(layer).__name__
         if isinstance(layer, keras.layers.MixUp | keras.layers.CutMix):
             problems.append(f"{name} mixes the images of a batch; give it to `mix`")
+        elif integer and isinstance(layer, keras.layers.Rescaling):
+            problems.append(
+                f"{name} is of no use here, since the images are rounded to integers again; rescale"
+                " in the model"
+            )
         elif isinstance(layer, keras.layers.MaxNumBoundingBoxes):
             problems.append(f"{name} changes no image; leave it out")
         elif moved and (why := followers_problem(layer, size)):
@@ -82,26 +87,32 @@ def feature_problems(
     problems = [_unknown(name, spec) for name in named if name not in spec]
     if image in spec:
         problems += image_problems(image, spec[image], rank=3)
-    for name in spec.keys() & set(masks):
-        if spec[name].shape.rank != 3 or spec[name].dtype not in (tf.uint8, tf.uint16, tf.int32):
+    for name in (name for name in masks if name in spec):
+        shape, dtype = _shape_and_type(spec[name])
+        if shape.rank != 3 or dtype not in (tf.uint8, tf.uint16, tf.int32):
             problems.append(f"mask '{name}' is {spec[name]}; it must be integers (h, w, 1)")
-    for name in spec.keys() & set(boxes):
-        shape = spec[name].shape
-        if shape.rank not in (1, 2) or shape[-1] != 4 or spec[name].dtype != tf.float32:
-            problems.append(f"boxes '{name}' are {spec[name]}; they must be float32 (4,) or (n, 4)")
+    for name in (name for name in boxes if name in spec):
+        shape, dtype = _shape_and_type(spec[name])
+        if shape.rank not in (1, 2) or shape[-1] != 4 or dtype != tf.float32:
+            problems.append(
+                f"boxes '{name}' are {spec[name]}; they must be float32 (4,) or (n, 4), or a dict"
+                " with (n, 4) as `bbox`"
+            )
     return problems
 
 
 def image_problems(name: str, spec: Any, *, rank: int) -> list[str]:
     """Says why a feature cannot be an image (`rank` 3) or a batch of images (4)."""
-    if spec.dtype == tf.string:
+    shape, dtype = _shape_and_type(spec)
+    if dtype == tf.string:
         return [f"'{name}' is still encoded; decode it first (`transforms.decode`)"]
     problems = []
-    if spec.dtype not in IMAGE_TYPES:
-        problems.append(f"'{name}' is {spec.dtype.name}; it must be uint8, uint16 or float32")
-    if spec.shape.rank != rank:
+    if dtype not in IMAGE_TYPES:
+        found = dtype.name if dtype else spec
+        problems.append(f"'{name}' is {found}; it must be uint8, uint16 or float32")
+    if dtype and shape.rank != rank:
         when = "single images, before `batch`" if rank == 3 else "batches, after `batch`"
-        problems.append(f"'{name}' has shape {spec.shape}; this works on {when}")
+        problems.append(f"'{name}' has shape {shape}; this works on {when}")
     return problems
 
 
@@ -120,14 +131,22 @@ def mix_problems(
     if image in spec:
         problems += image_problems(image, spec[image], rank=4)
     if label in spec:
-        found = spec[label]
-        numbers = found.dtype.is_integer and found.shape.rank == 1
-        if not numbers and not (found.shape.rank == 2 and found.shape[-1] == num_classes):
+        shape, dtype = _shape_and_type(spec[label])
+        numbers = shape.rank == 1 and dtype.is_integer
+        hot = shape.rank == 2 and shape[-1] == num_classes and dtype != tf.string
+        if not numbers and not hot:
             problems.append(
-                f"label '{label}' is {found}; it must be integers (batch,) or multi-hot floats"
+                f"label '{label}' is {spec[label]}; it must be integers (batch,) or multi-hot"
                 f" (batch, {num_classes})"
             )
     return problems
+
+
+def _shape_and_type(spec: Any) -> tuple[tf.TensorShape, Any]:
+    """Returns an unknown shape and None of what is no tensor, such as a dict."""
+    if isinstance(spec, tf.TensorSpec):
+        return spec.shape, spec.dtype
+    return tf.TensorShape(None), None
 
 
 def _unknown(name: str, known: Collection[str]) -> str:

@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import tensorflow as tf
 
 OUTSIDE = -1.0
+
+
+def boxes_in(element: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Returns what features that are dicts hold as `bbox`."""
+    held = {name: element.get(name) for name in names}
+    return {n: v["bbox"] for n, v in held.items() if isinstance(v, Mapping) and "bbox" in v}
+
+
+def still_seen(boxes: Mapping[str, tf.Tensor], bbox: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Puts moved boxes into their dict, and leaves out those of which nothing is left.
+
+    Example:
+      >>> boxes = {'bbox': tf.constant([[0, 0, 1, 1], [0, 0, 0.5, 0.5]]), 'label': [7, 8]}
+      >>> found = still_seen(boxes, tf.constant([[0, 0, 1, 0.5], [0, 0, 0, 0]]))
+      >>> found['bbox'].numpy().tolist(), found['label'].numpy().tolist()
+      ([[0.0, 0.0, 1.0, 0.5]], [7])
+    """
+    is_lost = tf.reduce_any(boxes["bbox"] != bbox, 1) & tf.reduce_all(bbox == 0, 1)
+    moved = {**boxes, "bbox": bbox}
+    return {name: tf.boolean_mask(values, ~is_lost) for name, values in moved.items()}
 
 
 def places_of(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:

@@ -26,6 +26,11 @@ class OneHot(Encoding):
     classes: tuple[str, ...]
 
     @property
+    def spec(self) -> tf.TensorSpec:
+        """See `Encoding`."""
+        return tf.TensorSpec((), tf.int64)
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """`<feature>=<class>` for each class, and `<feature>_missing`."""
         named = (f"{self.feature}={name}" for name in self.classes)
@@ -55,6 +60,11 @@ class MultiHot(Encoding):
 
     kind = "multi_hot"
     classes: tuple[str, ...]
+
+    @property
+    def spec(self) -> tf.TensorSpec:
+        """See `Encoding`."""
+        return tf.TensorSpec((len(self.classes),), tf.float32)
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -19,11 +19,17 @@ class Encoding:
     """What all encodings share.
 
     Attributes:
+      kind: What it is called in `to_dict`.
       feature: The feature it reads.
     """
 
     kind: ClassVar[str]
     feature: str
+
+    @property
+    def spec(self) -> tf.TensorSpec:
+        """Shape and dtype of its feature, of one image, as `mi.load` gives it."""
+        raise NotImplementedError
 
     @property
     def columns(self) -> tuple[str, ...]:

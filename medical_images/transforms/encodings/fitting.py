@@ -161,12 +161,13 @@ def _fit_number(
     name: str, dtype: np.dtype[Any], values: pd.Series[Any], missing: float | None
 ) -> Number:
     numbers = values.to_numpy(dtype)  # as the dataset has them; the index is more precise
-    flag = missing is not None or np.issubdtype(dtype, np.floating)
+    whole = np.issubdtype(dtype, np.integer)
     if missing is not None:
         missing = float(missing)
         numbers = numbers[numbers != np.asarray(missing).astype(dtype)]
     mean, scale = _moments(numbers)
-    return Number(feature=name, mean=mean, scale=scale, missing=missing, flag=flag)
+    flag = missing is not None or not whole
+    return Number(feature=name, mean=mean, scale=scale, missing=missing, flag=flag, whole=whole)
 
 
 def _fit_day(name: str, texts: pd.Series[str]) -> Day:

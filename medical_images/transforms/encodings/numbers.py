@@ -23,6 +23,7 @@ class Number(Encoding):
       scale: Their standard deviation; 1 if that is 0.
       missing: The number that stands for a missing one, if any.
       flag: Whether a column tells what is missing.
+      whole: Whether it is a whole number in the dataset.
 
     Example:
       >>> age = Number(feature='age', mean=50.0, scale=10.0)
@@ -36,6 +37,12 @@ class Number(Encoding):
     scale: float
     missing: float | None = None
     flag: bool = True
+    whole: bool = False
+
+    @property
+    def spec(self) -> tf.TensorSpec:
+        """See `Encoding`."""
+        return tf.TensorSpec((), tf.int64 if self.whole else tf.float32)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -75,6 +82,11 @@ class Day(Number):
     """
 
     kind = "day"
+
+    @property
+    def spec(self) -> tf.TensorSpec:
+        """See `Encoding`."""
+        return tf.TensorSpec((), tf.string)
 
     def encode(self, values: tf.Tensor) -> tf.Tensor:
         """See `Encoding`; text."""

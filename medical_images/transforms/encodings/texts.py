@@ -32,6 +32,11 @@ class Tokens(Encoding):
     length: int
 
     @property
+    def spec(self) -> tf.TensorSpec:
+        """See `Encoding`."""
+        return tf.TensorSpec((), tf.string)
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """None: tokens are an output of their own."""
         return ()
