@@ -6,6 +6,7 @@ import functools
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+import loky
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
@@ -106,6 +107,8 @@ def load(
       >>> ds = mi.load('medical_images/phantom', image_size=(64, 64), batch_size=32,
       ...              oversample='balanced', as_supervised=True)  # doctest: +SKIP
     """
+    if isinstance(source, str) and source.endswith((".yaml", ".yml")):
+        raise ValueError(f"'{source}' is a spec, not a dataset; load `mi.from_corpus({source!r})`")
     builder = resolve_builder(source)
     shown = () if as_supervised else features  # beside the image and the label
     fields = Fields.of(builder, label=label, shown=shown, with_metadata=metadata is not None)
@@ -147,7 +150,12 @@ def load(
         memory=int(memory_mb * 2**20),
         number_copies=copies_only,
         decode=functools.partial(
-            decode, image_size=image_size, antialias=antialias, reduced=reduced, crop=crop
+            decode,
+            image_size=image_size,
+            antialias=antialias,
+            reduced=reduced,
+            crop=crop,
+            num_parallel_calls=loky.cpu_count() + 1,  # one is done and waits for its turn
         ),
     )
 
@@ -187,8 +195,8 @@ def load(
 
     ds = epochs(one_epoch, first=epoch).prefetch(_PREFETCHED)
     options = tf.data.Options()
-    # As many calls as cores are as fast, and an epoch that ends need not wait for the autotuner,
-    # which sleeps for up to half the time it has run.
+    # About as many calls as cores are as fast, and an epoch that ends need not wait for the
+    # autotuner, which sleeps for up to half the time it has run.
     options.autotune.enabled = False
     # What is read is a function of the seed and the epoch, which an iterator holds.
     options.experimental_external_state_policy = tf.data.experimental.ExternalStatePolicy.IGNORE

@@ -435,6 +435,11 @@ def test_a_dataset_of_others_is_loaded(tmp_path, file_format):
         mi.load(builder, image_size=SIZE, label="tags", oversample="balanced")
 
 
+def test_a_spec_is_no_dataset():
+    with pytest.raises(ValueError, match="from_corpus"):
+        mi.load("my/corpus.yaml")
+
+
 def test_what_cannot_be_is_told_at_once(phantom_builder):
     for arguments, told in [
         ({"split": "train[:0]"}, "has no examples"),
