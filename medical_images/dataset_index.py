@@ -220,6 +220,11 @@ def absolute_slices(builder: tfds.core.DatasetBuilder, split: Any) -> list[tuple
     return result
 
 
+def num_records(builder: tfds.core.DatasetBuilder, split: Any) -> int:
+    """Returns how many examples a slice has."""
+    return sum(end - begin for _, begin, end in absolute_slices(builder, split))
+
+
 def instruction_of(slices: Iterable[tuple[str, int, int]]) -> tfds.core.ReadInstruction:
     """Returns what reads (split, begin, end), one after the other."""
     import tensorflow_datasets as tfds

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 from medical_images.errors import nearest
@@ -76,11 +77,7 @@ class Fields:
         classes = getattr(getattr(labelled, "feature", labelled), "names", None)
         return cls(
             image=image,
-            masks=tuple(
-                name
-                for name in images
-                if name != image and name in kept and known[name].shape[-1] == 1
-            ),
+            masks=tuple(name for name in masks_of(known, image) if name in kept),
             boxes=tuple(name for name in kept if _are_boxes(known[name])),
             label=label,
             classes=tuple(classes or ()),
@@ -103,6 +100,17 @@ class Fields:
             return {name: element[name] for name in self.shown} | encoded
         image = element[self.image]
         return {"image": image, **encoded} if encoded else image, element[str(self.label)]
+
+
+def masks_of(features: Mapping[str, Any], image: str) -> list[str]:
+    """Returns the features that are masks of an image: uint8 images of one channel."""
+    return [
+        name
+        for name, feature in features.items()
+        if isinstance(feature, tfds.features.Image)
+        and (feature.shape[-1], feature.np_dtype) == (1, np.uint8)
+        and name != image
+    ]
 
 
 def _are_boxes(connector: Any) -> bool:

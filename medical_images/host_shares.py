@@ -48,10 +48,7 @@ class Share:
         """
         slices = absolute_slices(builder, split)
         total = sum(end - begin for _, begin, end in slices)
-        if not 0 <= index < number:
-            raise ValueError(
-                f"`shard_index` is {index}; with `num_shards` {number} it is from 0 to {number - 1}"
-            )
+        check_shard(index, number)
         if total < number:
             few = f"{total} examples, too few for {number} shards" if total else "no examples"
             raise ValueError(f"{split} has {few}")
@@ -83,3 +80,18 @@ class Share:
         if copies is None:
             return np.diff(ends, prepend=0)
         return np.diff(np.concatenate([[0], np.cumsum(copies)])[ends], prepend=0)
+
+
+def check_shard(shard_index: int, num_shards: int) -> None:
+    """Refuses a shard that there is not.
+
+    Raises:
+      ValueError: There is no such shard.
+    """
+    if num_shards < 1:
+        raise ValueError(f"`num_shards` is {num_shards}; it must be at least 1")
+    if not 0 <= shard_index < num_shards:
+        raise ValueError(
+            f"`shard_index` is {shard_index}; with `num_shards` {num_shards} it must be from 0 to"
+            f" {num_shards - 1}"
+        )

@@ -10,18 +10,13 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from medical_images.dataset_index import absolute_slices
+from medical_images.dataset_index import absolute_slices, num_records
 from medical_images.transforms.shuffle import shuffle as shuffled
 
 _STREAMS, _BLOCK = 16, 16  # shards read at the same time, records in turn from each
 _FETCHED_AT_ONCE = 16
 _READ_BUFFER = 1 << 20  # bytes
 Fetch = Callable[[np.ndarray], Sequence[bytes]]
-
-
-def num_records(builder: tfds.core.DatasetBuilder, split: Any) -> int:
-    """Returns how many examples a slice has."""
-    return sum(end - begin for _, begin, end in absolute_slices(builder, split))
 
 
 def records_of(

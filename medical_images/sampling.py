@@ -16,9 +16,11 @@ from medical_images.dataset_index import (
     KEY,
     absolute_slices,
     label_of,
+    num_records,
     read_columns,
     resolve_builder,
 )
+from medical_images.host_shares import check_shard
 from medical_images.rebalancing import Rebalance, refuse_evaluation
 from medical_images.record_labels import Labels, rebalancing_report
 
@@ -189,23 +191,15 @@ class EpochSampler:
         allow_evaluation: bool = False,
     ) -> None:
         """Plans the copies; see `epoch_indices` for the arguments and errors."""
-        if num_shards < 1:
-            raise ValueError(f"`num_shards` is {num_shards}; it must be at least 1")
-        if not 0 <= shard_index < num_shards:
-            raise ValueError(
-                f"`shard_index` is {shard_index}; with `num_shards` {num_shards} it must be from 0"
-                f" to {num_shards - 1}"
-            )
+        check_shard(shard_index, num_shards)
         self.epoch = epoch
         self._position = 0  # in the current iteration
         self._resumes = False  # whether the next iteration begins at the position
         self._seed, self._shuffle = seed, shuffle
         self._shard_index, self._num_shards = shard_index, num_shards
         if oversample is None:
-            slices = absolute_slices(resolve_builder(builder), split)
-            num_records = sum(end - begin for _, begin, end in slices)
-            factors = np.ones(num_records)
-            self._plan = plan_copies(factors, np.zeros(num_records, np.int64), seed)
+            number = num_records(resolve_builder(builder), split)
+            self._plan = plan_copies(np.ones(number), np.zeros(number, np.int64), seed)
         else:
             self._plan, _ = plan_of(builder, split, oversample, label, seed, allow_evaluation)
 

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from medical_images.errors import nearest
+from medical_images.fields import masks_of
 from medical_images.transforms.crop import Crop, cut, move_boxes
 from medical_images.transforms.reduced import View, decode_view, resize
 
@@ -171,7 +172,7 @@ def decode(
     _check_elements(spec, [image, *(masks or ()), *(boxes or ())])
     if features is not None:
         channels, dtype = features[image].shape[-1], features[image].np_dtype
-        masks = _masks_of(features, spec, image) if masks is None else masks
+        masks = [n for n in masks_of(features, image) if n in spec] if masks is None else masks
     if boxes is None:
         boxes = [
             name for name, held in spec.items() if isinstance(held, Mapping) and "bbox" in held
@@ -221,19 +222,6 @@ def _decoded(
         )
     shape = [*(size or (None, None)), options["channels"]]
     return view._replace(image=tf.ensure_shape(image, shape))
-
-
-def _masks_of(features: Mapping[str, Any], spec: Mapping[str, Any], image: str) -> list[str]:
-    import tensorflow_datasets as tfds
-
-    return [
-        name
-        for name, feature in features.items()
-        if isinstance(feature, tfds.features.Image)
-        and (feature.shape[-1], feature.np_dtype) == (1, np.uint8)
-        and name in spec
-        and name != image
-    ]
 
 
 def _check_elements(spec: Any, names: Collection[str]) -> None:
