@@ -15,7 +15,8 @@ RANDOM = np.random.default_rng(0)
 
 @pytest.fixture(autouse=True)
 def same_numbers():
-    """Numbers that do not depend on which tests ran before."""
+    """Numbers that do not depend on which tests ran before, or on chance; first weights too."""
+    keras.utils.set_random_seed(0)
     RANDOM.bit_generator.state = np.random.default_rng(0).bit_generator.state
 
 
