@@ -35,6 +35,12 @@ from medical_images.tally import ClassCounts
 
 Shard = tuple[pd.DataFrame | str, int]  # records, or the file that holds them, and their number
 _LISTED_AT_ONCE = 10_000
+_DECIDES_NOTHING: dict[str, Any] = {
+    "about": True,
+    "root": True,
+    "rejects": True,
+    "privacy": {"key_file"},
+}
 BoundsOf = Callable[[np.ndarray], Sequence[tuple[int, int]]]
 
 
@@ -116,8 +122,10 @@ class PlannedCorpus(abc.ABC):
                 " them"
             )
             certificate = certificate | {"warnings": [what, *certificate["warnings"]]}
+        spec = self.accepted.loaded.spec
         return {
-            "spec_sha256": spec_digest(self.accepted.loaded.spec),
+            "spec_sha256": spec_digest(spec),
+            "spec": told_spec(spec),
             "class_counts": dict(cut.class_counts),
             "certificate": certificate,
             "rejects": self.accepted.log.counts(),
@@ -201,9 +209,18 @@ def with_rejected(log: RejectLog, rejected: RejectLog) -> RejectLog:
     return RejectLog.concat([RejectLog(log.entries[~is_stale]), rejected])
 
 
+def told_spec(spec: CorpusSpec) -> dict[str, Any]:
+    """Returns what a dataset tells of its spec: all but where corpus, rejects and key lie."""
+    hidden: dict[str, Any] = {"root": True, "rejects": {"file"}, "privacy": {"key_file"}}
+    told: dict[str, Any] = spec.model_dump(
+        mode="json", by_alias=True, exclude=hidden, exclude_defaults=True
+    )
+    return told
+
+
 def spec_digest(spec: CorpusSpec) -> str:
     """Returns a hash of all of a spec that decides what is written."""
-    told = spec.model_dump_json(exclude={"root": True, "rejects": True, "privacy": {"key_file"}})
+    told = spec.model_dump_json(exclude=_DECIDES_NOTHING)
     return hashlib.sha256(told.encode()).hexdigest()
 
 

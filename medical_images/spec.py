@@ -39,6 +39,7 @@ from medical_images.spec_masks import MaskFeature
 from medical_images.spec_parts import (
     DICOM,
     IMAGE_PATH,
+    About,
     Derive,
     Place,
     PlacedError,
@@ -84,6 +85,7 @@ class CorpusSpec(SpecPart):
     citation: str = ""
     license: str = ""
     version: str = Field(default="1.0.0", pattern=r"^\d+\.\d+\.\d+$")
+    about: About = About()
     root: str = "."
     tables: list[Table] = Field(default=[])
     explode: Explode | None = None

@@ -158,6 +158,33 @@ class Table(SpecPart):
         return self
 
 
+class About(SpecPart):
+    """What a reader of the corpus should know; it changes nothing that is written.
+
+    Attributes:
+      title: Its full name.
+      modality: How the images were made, such as `dermatoscopy` or `chest radiography`.
+      access: `open`, `registration` (an account), `agreement` (terms to sign), or `credentialed`.
+      get: How to get it and where its files belong below the root, a sentence each.
+      num_images: Published number of images with a row, for comparison.
+      num_patients: Published number of patients.
+      warnings: What may mislead who uses it: leaks, overlaps, labels of the patient, a sentence
+        each.
+      overlaps: Names of corpora of the catalog that share images or patients with it.
+      unverified: What this spec takes for granted and nobody has checked, a sentence each.
+    """
+
+    title: str = ""
+    modality: str = ""
+    access: Literal["", "open", "registration", "agreement", "credentialed"] = ""
+    get: list[str] = []
+    num_images: int | None = Field(default=None, ge=0)
+    num_patients: int | None = Field(default=None, ge=0)
+    warnings: list[str] = []
+    overlaps: list[str] = []
+    unverified: list[str] = []
+
+
 class Derive(SpecPart):
     """A new column cut out of another one, of the image's path, or of its DICOM header.
 

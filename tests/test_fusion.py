@@ -104,7 +104,7 @@ def test_saved_models_predict_the_same_in_another_process(tmp_path):
         )
         randomize(model)
         expected[how] = model.predict(inputs, verbose=0)
-        assert np.ptp(expected[how], axis=0).max() > 0.01, "this model tells nothing apart"
+        assert np.ptp(expected[how], axis=0).max() > 1e-4, "this model tells nothing apart"
         model.save(tmp_path / f"{how}.keras")
     run_python(
         """
