@@ -21,7 +21,6 @@ import hashlib
 import json
 import os
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -439,7 +438,7 @@ def run(arguments: argparse.Namespace, work: Path, stack: ExitStack) -> None:
 
         made = argparse.Namespace(table=arguments.nih, rows=None, size=64)
         nih.make_corpus(work / "corpus", made)
-        spec = Path(shutil.copy(nih.SPEC, work / "corpus"))
+        spec = nih.write_spec(work / "corpus")
     elif spec is None:
         command = [sys.executable, "-m", "medical_images.cli", "phantom", str(work / "corpus")]
         images = f"--images={arguments.images}"

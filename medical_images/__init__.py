@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from medical_images import sampling
 from medical_images._version import __version__
+from medical_images.checked import Check
+from medical_images.checking import check
 from medical_images.class_weights import class_weights, log_prior_offsets, minority_classes
 from medical_images.dataset_certificate import Certificate, certificate
 from medical_images.dataset_index import ClassCounts, class_counts, index
@@ -25,6 +27,7 @@ from medical_images.errors import (
     SpecError,
     TableError,
 )
+from medical_images.infer import Draft, infer_spec
 from medical_images.line_slices import even_splits, folds, slices
 from medical_images.medical_images_dataset_builder import Builder, MedicalImagesConfig
 from medical_images.phantom import write_phantom
@@ -36,6 +39,7 @@ from medical_images.verification import verify
 if TYPE_CHECKING:
     from medical_images import fusion, transforms
     from medical_images.loading import load
+    from medical_images.report import write_report
     from medical_images.transforms.encode import MetadataEncoder
 
 __all__ = [
@@ -45,6 +49,13 @@ __all__ = [
     "MedicalImagesConfig",
     "load_spec",
     "write_phantom",
+    # before building: a draft of the spec, and all that can be said of the corpus
+    "Check",
+    "Draft",
+    "check",
+    "infer_spec",
+    # the data card
+    "write_report",
     # the index
     "ClassCounts",
     "class_counts",
@@ -86,6 +97,7 @@ _LATE = {
     "MetadataEncoder": "medical_images.transforms.encode",
     "fusion": "medical_images",
     "load": "medical_images.loading",
+    "write_report": "medical_images.report",
     "transforms": "medical_images",
 }
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from medical_images import catalog
 from medical_images.errors import Problem, RejectedError, SpecError
 from medical_images.paths import absolute, is_remote
 from medical_images.pseudonyms import hidden_columns, warnings_of
@@ -27,7 +28,7 @@ class AcceptedCorpus:
       num_rows: Rows of its tables.
       num_files: Its image files.
       warnings: What a reader of the certificate should know of them.
-      rejects_path: Where the log is; None if it is empty.
+      rejects_path: Where the log is; None if it is empty, or was not to be written.
       inputs: What it takes to see that tables or image files changed.
     """
 
@@ -50,6 +51,7 @@ def accept(
     num_files: int,
     num_unmatched_lines: int,
     inputs: dict[str, Any],
+    lists_rejects: bool = True,
 ) -> AcceptedCorpus:
     """Lists the rejects, and accepts a corpus if its spec does.
 
@@ -62,6 +64,7 @@ def accept(
       num_files: Its image files.
       num_unmatched_lines: Lines of the lists of official splits that name none of these.
       inputs: See `manifest.inputs_of`.
+      lists_rejects: Whether to write the list of rejects.
 
     Raises:
       RejectedError: More was rejected than the spec accepts.
@@ -73,10 +76,9 @@ def accept(
         kind="row",
         entries=torn[["table", "line", "path"]].assign(value=torn["split"]),
     ).in_order()
-    rejects_path = _write_rejects(log, loaded)
-    check_rejects(
-        log, spec, num_rows=num_rows, num_records=num_records, epilog=_where_listed(rejects_path)
-    )
+    rejects_path = _write_rejects(log, loaded) if lists_rejects else None
+    epilog = _where_listed(rejects_path) if lists_rejects else ""
+    check_rejects(log, spec, num_rows=num_rows, num_records=num_records, epilog=epilog)
     warnings = warnings_of(spec)
     if num_unmatched_lines:
         lists = ", ".join(spec.splits.files)
@@ -228,5 +230,11 @@ def _reject_paths(loaded: LoadedSpec) -> list[str]:
     fallback = os.path.join(state, "medical_images", name)
     if loaded.path is None or is_remote(loaded.path):
         return [absolute(named) if named else fallback]
-    beside = os.path.join(os.path.dirname(loaded.path), os.path.expanduser(named or name))
+    if catalog.holds(loaded.path):  # nothing is written beside the specs of this package
+        folder = loaded.root
+        if is_remote(folder):
+            return [fallback]
+    else:
+        folder = os.path.dirname(loaded.path)
+    beside = os.path.join(folder, os.path.expanduser(named or name))
     return [beside] if named else [beside, fallback]

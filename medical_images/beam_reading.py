@@ -4,6 +4,7 @@ The steps are those of the in-memory engine, by the same functions. Each is give
 must see together, as parts of a data frame; parts are made by hashes:
 
     ReadTables    tables, in ranges of bytes                                 -> rows
+    SiftTable     rows                                                       -> rows of one table
     JoinTable     rows and those of one more table, by key                   -> rows
     ExplodeTable  rows, one by one                                           -> rows
     ListFiles     folders                                                    -> files
@@ -15,7 +16,7 @@ must see together, as parts of a data frame; parts are made by hashes:
     FindCopies    records, by samples of files whose size another one has    -> records
     WriteParts    records, by their own group                                -> files
 
-Without tables, `RowsOfFiles` takes the place of the first three and of `MatchRows`: an image's line
+Without tables, `RowsOfFiles` takes the place of the first four and of `MatchRows`: an image's line
 is its place among all paths, so paths are cut into ranges by a sample of them, and the images
 before each are counted.
 
@@ -32,7 +33,6 @@ from collections.abc import Mapping, Sequence
 
 import apache_beam as beam
 import pandas as pd
-from etils import epath
 
 from medical_images.beam_join import (
     EndRows,
@@ -53,7 +53,14 @@ from medical_images.beam_parts import (
     read_part,
     write_part,
 )
-from medical_images.beam_tables import ExplodeTable, JoinTable, PartRows, ReadTables, no_rows
+from medical_images.beam_tables import (
+    ExplodeTable,
+    JoinTable,
+    PartRows,
+    ReadTables,
+    SiftTable,
+    no_rows,
+)
 from medical_images.beam_workers import Workers
 from medical_images.copies import COPY_CODES
 from medical_images.errors import BuildError, CorpusError, Problem, SpecError, TableError
@@ -67,6 +74,7 @@ from medical_images.official import UNREADABLE_SPLITS
 from medical_images.rejects import RejectLog
 from medical_images.remote import size_of
 from medical_images.spec import CorpusSpec, LoadedSpec
+from medical_images.table_files import TableFile, files_of_tables
 from medical_images.table_reader import Faults, Header, problems_of, read_header
 from medical_images.tables import (
     UNJOINED,
@@ -124,13 +132,13 @@ def read_corpus(
       SpecError: As by `tables.read_lists`, `images.list_images` and `join.join_images`.
       BuildError: The runner lost a part.
     """
-    spec, root, folder = loaded.spec, loaded.root, workers.folder
+    spec, folder = loaded.spec, workers.folder
     known = _Known.read(loaded)
-    n = num_buckets or _num_buckets(spec, root)
+    n = num_buckets or _num_buckets(known.files)
     tables = Findings()
     if known.headers:
         with workers.pipeline() as pipeline:
-            _read_tables(pipeline, loaded, known, folder, num_buckets=n, range_bytes=range_bytes)
+            _read_tables(pipeline, spec, known, folder, num_buckets=n, range_bytes=range_bytes)
         tables = workers.read(f"{folder}/tables.pickle")
     known.check(tables, spec)
     with workers.pipeline() as pipeline:
@@ -141,18 +149,17 @@ def read_corpus(
     return _result(folder, tables, images, spec, log)
 
 
-def _num_buckets(spec: CorpusSpec, root: str) -> int:
+def _num_buckets(files: Sequence[TableFile]) -> int:
     """The more text, the more parts; without tables, it is unknown how many images there are."""
-    if not spec.tables:
+    if not files:
         return _UNKNOWN_BUCKETS
-    paths = [epath.Path(root) / table.path for table in spec.tables]
-    num_bytes = sum(size_of(path) for path in paths if path.exists())
+    num_bytes = sum(size_of(file.path) for file in files if file.path.exists())
     return min(_FEWEST_BUCKETS + num_bytes // _BUCKET_BYTES, _MOST_BUCKETS)
 
 
 def _read_tables(
     pipeline: beam.Pipeline,
-    loaded: LoadedSpec,
+    spec: CorpusSpec,
     known: _Known,
     folder: str,
     *,
@@ -160,14 +167,21 @@ def _read_tables(
     range_bytes: int,
 ) -> None:
     """Reads tables and, if they have all columns, joins them; writes rows, log and findings."""
-    spec = loaded.spec
-    read = ReadTables(spec, root=loaded.root, headers=known.headers, range_bytes=range_bytes)
-    tables, found = pipeline | "ReadTables" >> read
+    n = {"num_buckets": num_buckets}
+    read = ReadTables(spec, files=known.files, headers=known.headers, range_bytes=range_bytes)
+    read_parts, found = pipeline | "ReadTables" >> read
     findings, logs = [found], []
     if not known.wrong and not known.absent:
-        rows, (sides, _) = tables[0], no_rows(spec, list(known.headers.values()))
+        tables = []
+        for number in range(len(spec.tables)):
+            sift = SiftTable(spec, number=number, files=known.files, **n)
+            table, table_logs, table_findings = read_parts | f"SiftTable{number}" >> sift
+            tables.append(table)
+            logs += table_logs
+            findings += table_findings
+        rows, (sides, _) = tables[0], no_rows(spec, known.files, known.headers)
         for number, none in enumerate(sides, start=1):
-            join = JoinTable(spec, number=number, none=none, num_buckets=num_buckets)
+            join = JoinTable(spec, number=number, none=none, **n)
             joined = (rows, tables[number]) | f"JoinTable{number}" >> join
             rows = joined.rows
             findings.append(joined[FINDINGS])
@@ -204,7 +218,7 @@ def _join_images(
         rows = pipeline | "ReadRows" >> ReadParts(f"{folder}/rows/")
         matched = (rows, listed.files) | "MatchRows" >> MatchRows(spec, **n)
         parts, logs, findings = matched
-        none = no_matched_rows(no_rows(spec, list(known.headers.values()))[1], spec)
+        none = no_matched_rows(no_rows(spec, known.files, known.headers)[1], spec)
     else:
         made = listed.files | "RowsOfFiles" >> RowsOfFiles(spec, **n)
         parts, logs, findings = made.parts, [made[LOG]], [made[FINDINGS]]
@@ -246,7 +260,7 @@ def _check_images(images: Findings, spec: CorpusSpec, log: RejectLog) -> None:
 def _result(
     folder: str, tables: Findings, images: Findings, spec: CorpusSpec, log: RejectLog
 ) -> ReadCorpus:
-    num_rows = images.num_rows + tables.num_rows + tables.num_table_rows.get(0, 0)
+    num_rows = images.num_rows + tables.num_rows
     is_copy = log.entries["code"].isin(COPY_CODES)  # records at first
     add_up(
         RejectLog(log.entries[~is_copy]),
@@ -270,14 +284,16 @@ class _Known:
     """What the main process learns before any pipeline runs.
 
     Attributes:
-      headers: The header of each table that can be read, by its number.
-      wrong: What is wrong with the tables that cannot.
+      files: The files of tables; what follows names them by their places here.
+      headers: The header of each file that can be read.
+      wrong: What is wrong with the files that cannot.
       absent: Columns of the spec that no table has.
       lists: The lists of official splits.
       folders: Where images may be.
       later: The error that is to be raised if the tables are well.
     """
 
+    files: Sequence[TableFile]
     headers: Mapping[int, Header]
     wrong: Mapping[int, Sequence[Problem]]
     absent: Sequence[Problem]
@@ -290,11 +306,12 @@ class _Known:
         spec, root = loaded.spec, loaded.root
         headers: dict[int, Header] = {}
         wrong: dict[int, Sequence[Problem]] = {}
-        for number, table in enumerate(spec.tables):
+        files = files_of_tables(spec.tables, root=root)
+        for number, file in enumerate(files):
             try:
-                header = read_header(table, path=epath.Path(root) / table.path)
+                header = read_header(file.table, path=file.path)
                 if header.problems:
-                    wrong[number] = problems_of(table, header, Faults())
+                    wrong[number] = problems_of(file.table, header, Faults())
                 else:
                     headers[number] = header
             except TableError as error:
@@ -302,23 +319,23 @@ class _Known:
         absent: Sequence[Problem] = ()
         if spec.tables and not wrong:
             columns = [header.columns for header in headers.values()]
-            absent = absent_columns(spec, columns, loaded.source)
+            absent = absent_columns(spec, files, columns, loaded.source)
         lists: Mapping[str, Sequence[str]] = {}
         folders: Sequence[str] = ()
         later = None
         try:
             lists = read_lists(spec, root=root, source=loaded.source)
-            folders = outermost_folders(root, spec.images.templates)
+            folders = outermost_folders(root, spec.images.templates, needs_all=not spec.tables)
         except SpecError as error:
             later = error
-        return cls(headers, wrong, absent, lists, folders, later)
+        return cls(files, headers, wrong, absent, lists, folders, later)
 
     def check(self, findings: Findings, spec: CorpusSpec) -> None:
         """Raises what the in-memory engine would raise first."""
         problems = [
             problem
-            for number in range(len(spec.tables))
-            for problem in self._problems_of_table(number, findings, spec)
+            for number in range(len(self.files))
+            for problem in self._problems_of_file(number, findings)
         ]
         if problems or self.absent:
             raise TableError(problems or self.absent, headline=UNREADABLE)
@@ -329,15 +346,13 @@ class _Known:
         if self.later is not None:
             raise self.later
 
-    def _problems_of_table(
-        self, number: int, findings: Findings, spec: CorpusSpec
-    ) -> Sequence[Problem]:
+    def _problems_of_file(self, number: int, findings: Findings) -> Sequence[Problem]:
         if number in self.wrong:
             return self.wrong[number]
         if number in findings.unreadable:
             return findings.unreadable[number]
         return problems_of(
-            spec.tables[number],
+            self.files[number].table,
             self.headers[number],
             findings.faults.get(number, Faults()),
             num_rows=findings.num_table_rows.get(number, 0),

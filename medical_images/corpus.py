@@ -5,8 +5,8 @@ from __future__ import annotations
 import abc
 import contextlib
 import dataclasses
-import functools
 import hashlib
+import importlib.metadata
 import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from medical_images import certification, images, manifest, tables
+from medical_images._version import __version__
 from medical_images.acceptance import AcceptedCorpus, accept, note, own_files
 from medical_images.copies import apply_copies, find_copies
 from medical_images.dataset_index import former_folder, read_former
@@ -126,6 +127,10 @@ class PlannedCorpus(abc.ABC):
         return {
             "spec_sha256": spec_digest(spec),
             "spec": told_spec(spec),
+            "built_with": {
+                "medical_images": __version__,
+                "tensorflow-datasets": importlib.metadata.version("tensorflow-datasets"),
+            },
             "class_counts": dict(cut.class_counts),
             "certificate": certificate,
             "rejects": self.accepted.log.counts(),
@@ -239,35 +244,71 @@ def plan_corpus(
     Raises:
       CorpusError: The corpus cannot be used as it is; nothing but the rejects file was written.
     """
+    return plan_read(read_corpus(loaded), data_dir=data_dir, target=target)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReadCorpus:
+    """A corpus that was read, and not yet accepted.
+
+    Attributes:
+      loaded: Its spec.
+      joined: What became of its rows and files.
+      inputs: See `manifest.inputs_of`.
+    """
+
+    loaded: LoadedSpec
+    joined: Joined
+    inputs: dict[str, Any]
+
+
+def read_corpus(loaded: LoadedSpec) -> ReadCorpus:
+    """Reads tables, lists images and joins them; the first half of `plan_corpus`.
+
+    Args:
+      loaded: The spec and the corpus root.
+
+    Raises:
+      CorpusError: The corpus cannot be read as its spec says. Nothing is written.
+    """
     loaded = with_key(loaded)
     check_input_paths(loaded)
     spec, root = loaded.spec, loaded.root
     sums = manifest.sums_of(root, list(input_paths(spec).values()))
     rows = tables.read_rows(spec, root=root, source=loaded.source) if spec.tables else None
     lists = tables.read_lists(spec, root=root, source=loaded.source)
-    files = images.list_images(root, spec.images, exclude=no_images(loaded))
+    files = images.list_images(
+        root, spec.images, exclude=no_images(loaded), needs_all=not spec.tables
+    )
     files = files.assign(**facts_of_files(root, files, spec))
     with places_of(loaded):
         joined = join_images(rows, files, spec, lists)
     check_names([*clashing_rows(joined.records), *twin_rows(joined.log)])
     joined = apply_copies(joined, find_copies(root, joined.records, spec.images), spec)
-    return _plan_joined(
-        joined,
-        loaded=loaded,
-        inputs=manifest.inputs_of(Listing.of(files), sums),
-        data_dir=data_dir,
-        target=target,
+    return ReadCorpus(
+        loaded=loaded, joined=joined, inputs=manifest.inputs_of(Listing.of(files), sums)
     )
 
 
-def _plan_joined(
-    joined: Joined,
+def plan_read(
+    read: ReadCorpus,
     *,
-    loaded: LoadedSpec,
-    inputs: dict[str, Any],
-    data_dir: str | None,
-    target: str | None,
+    data_dir: str | None = None,
+    target: str | None = None,
+    lists_rejects: bool = True,
 ) -> CorpusInMemory:
+    """Accepts a corpus and plans splits and order; the second half of `plan_corpus`.
+
+    Args:
+      read: What `read_corpus` returns.
+      data_dir: See `plan_corpus`.
+      target: Likewise.
+      lists_rejects: Whether to write the list of rejects.
+
+    Raises:
+      CorpusError: The corpus cannot be used as it is.
+    """
+    loaded, joined = read.loaded, read.joined
     spec = loaded.spec
     surveyed = survey_records(joined.records, spec)
     accepted = accept(
@@ -278,7 +319,8 @@ def _plan_joined(
         num_rows=joined.num_rows,
         num_files=joined.num_files,
         num_unmatched_lines=joined.num_unmatched_lines,
-        inputs=inputs,
+        inputs=read.inputs,
+        lists_rejects=lists_rejects,
     )
     former = read_former_of(loaded, data_dir, target)
     with places_of(loaded, accepted.rejects_path):
@@ -290,8 +332,11 @@ def _plan_joined(
         certificate=certificate,
         plan=plan,
         joined=joined,
-        plan_again=functools.partial(
-            _plan_joined, loaded=loaded, inputs=inputs, data_dir=data_dir, target=target
+        plan_again=lambda other: plan_read(
+            dataclasses.replace(read, joined=other),
+            data_dir=data_dir,
+            target=target,
+            lists_rejects=lists_rejects,
         ),
     )
 
@@ -299,7 +344,7 @@ def _plan_joined(
 def inputs_now(loaded: LoadedSpec) -> dict[str, Any]:
     """Tells of the inputs as they are now, to be held against a manifest."""
     root, declared = loaded.root, loaded.spec.images
-    folders = images.outermost_folders(root, declared.templates)
+    folders = images.outermost_folders(root, declared.templates, needs_all=not loaded.spec.tables)
     files = (file for folder in folders for file in images.walk(root, folder, declared))
     listing, exclude = Listing(), no_images(loaded)
     while some := list(itertools.islice(files, _LISTED_AT_ONCE)):
@@ -311,7 +356,7 @@ def inputs_now(loaded: LoadedSpec) -> dict[str, Any]:
 
 def no_images(loaded: LoadedSpec) -> set[str]:
     """Returns paths below the root that are no images: those of tables, and of our own files."""
-    return {table.path for table in loaded.spec.tables} | own_files(loaded)
+    return {path for table in loaded.spec.tables for path in table.files} | own_files(loaded)
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ def finish(
     inputs: Mapping[str, Any],
     is_whole: bool,
 ) -> None:
-    """Writes index and manifest, and holds plan, shards and index against each other.
+    """Writes index, Croissant and manifest, and holds plan, shards and index against each other.
 
     Args:
       folder: That of the dataset.
@@ -41,6 +41,8 @@ def finish(
     Raises:
       BuildError: They do not agree.
     """
+    from medical_images.croissant import write_croissant  # which takes long to import
+
     files: dict[str, tuple[FileSum, int]] = {}
     problems = [f"split '{name}' was not planned" for name in written.keys() - planned.keys()]
     for name, num_planned in planned.items():
@@ -65,9 +67,10 @@ def finish(
             )
     if problems:
         raise BuildError("what was written is not what was planned: " + "; ".join(problems))
+    write_croissant(folder, spec)
     files |= {
         path.name: (FileSum.of(path), 0)
         for path in folder.iterdir()
         if path.suffix in (".json", ".txt") and path.name != "dataset_info.json"
-    }  # features, and the names of classes; dataset_info.json is written once more
+    }  # features, the names of classes, Croissant; dataset_info.json is written once more
     write_manifest(folder, inputs=inputs, files=files)

@@ -46,7 +46,9 @@ class ImageFile:
     fault: str = ""
 
 
-def list_images(root: str, images: Images, *, exclude: Collection[str] = ()) -> pd.DataFrame:
+def list_images(
+    root: str, images: Images, *, exclude: Collection[str] = (), needs_all: bool = True
+) -> pd.DataFrame:
     """Lists the image files that path templates can name.
 
     Hidden files and folders (such as macOS's `._x.png`) are passed over.
@@ -55,6 +57,7 @@ def list_images(root: str, images: Images, *, exclude: Collection[str] = ()) -> 
       root: The corpus root, local or remote.
       images: The path templates, and patterns of paths that are no images.
       exclude: Paths below the root that are no images, such as those of the tables.
+      needs_all: Whether the folder of each template must be there; one of them must be.
 
     Returns:
       One line for each file, sorted by path: `path`, `num_bytes`, `fault` and one column `key_<n>`
@@ -65,24 +68,33 @@ def list_images(root: str, images: Images, *, exclude: Collection[str] = ()) -> 
       SpecError: A folder that a template names does not exist, or a library is not installed.
       BuildError: A folder or a container cannot be read now.
     """
-    folders = outermost_folders(root, images.templates)
+    folders = outermost_folders(root, images.templates, needs_all=needs_all)
     found = [file for folder in folders for file in walk(root, folder, images)]
     frame = frame_of_files(found, images, exclude=exclude)
     return frame.sort_values("path", ignore_index=True)
 
 
-def outermost_folders(root: str, templates: Sequence[PathTemplate]) -> list[str]:
+def outermost_folders(
+    root: str, templates: Sequence[PathTemplate], *, needs_all: bool = True
+) -> list[str]:
     """Returns the folders that hold all files the templates can name, none inside another.
 
+    Args:
+      root: The corpus root, local or remote.
+      templates: The path templates.
+      needs_all: Whether each folder must be there. Where tables tell of the images, one that is
+        not loses nothing: rows whose image is nowhere are rejected.
+
     Raises:
-      SpecError: One of them does not exist, or leaves the root.
+      SpecError: One of them does not exist (or none of them does), or leaves the root.
     """
-    folders = _outermost({template.folder for template in templates})
     base = epath.Path(root)
+    named = _outermost({template.folder for template in templates})
+    folders = [folder for folder in named if (base / folder).is_dir()]
     problems = [
         Problem(where="images.path", what=f"no folder '{base / folder}'")
-        for folder in folders
-        if not (base / folder).is_dir()
+        for folder in named
+        if folder not in folders and (needs_all or not folders)
     ]
     problems += [
         Problem(

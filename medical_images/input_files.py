@@ -19,7 +19,10 @@ _OUTSIDE = "name a `root:` that holds it, or copy it there"
 def input_paths(spec: CorpusSpec) -> dict[Place, str]:
     """Returns the paths of tables and of lists of official splits, by their places in the spec."""
     found: dict[Place, str] = {
-        ("tables", number, "path"): table.path for number, table in enumerate(spec.tables)
+        ("tables", number, key, *((place,) if len(paths) > 1 else ())): path
+        for number, table in enumerate(spec.tables)
+        for key, paths in (("path", table.path), ("or", table.instead))
+        for place, path in enumerate(paths)
     }
     return found | {("splits", "files", name): path for name, path in spec.splits.files.items()}
 
@@ -28,8 +31,16 @@ def check_input_paths(loaded: LoadedSpec) -> None:
     """Refuses tables and lists that lie outside the root, or are no files; none is opened.
 
     Raises:
-      SpecError: Lists them all.
+      SpecError: Lists them all; or there is no root.
     """
+    root, about = loaded.root, loaded.spec.about
+    if not is_remote(root) and not os.path.isdir(root):
+        what = f"there is no folder '{root}', where the corpus should be"
+        remedy = " ".join(about.get) or "give its folder as `root:`"
+        raise SpecError(
+            [Problem(where=loaded.source.where(("root",)), what=what, remedy=remedy)],
+            headline="There is no corpus",
+        )
     problems = [
         Problem(where=loaded.source.where(place), what=f"'{path}' {what}", remedy=remedy)
         for place, path in input_paths(loaded.spec).items()

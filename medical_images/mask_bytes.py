@@ -16,18 +16,29 @@ from medical_images.remote import storage_errors
 from medical_images.resizing import place, resize_labels
 from medical_images.spec import CorpusSpec
 from medical_images.spec_masks import MaskFeature
+from medical_images.values import BETWEEN_PATHS
 
-MasksOfRow = Mapping[str, str | tuple[str, ...]]
+MasksOfRow = Mapping[str, tuple[str, ...]]
 
 
 def masks_of(records: pd.DataFrame, spec: CorpusSpec) -> Iterator[MasksOfRow]:
-    """Yields what each record tells of its masks: by feature, a path or the cells of its runs."""
+    """Yields what each record tells of its masks: by feature, its paths or the cells of its runs.
+
+    There is one path for each template of the feature, "" where a column of it is missing.
+    """
     names = sorted(spec.masks)
-    columns = [records[feature_column(name)] for name in names]
+    columns = [
+        records[feature_column(name)].map(_split if spec.masks[name].path else tuple)
+        for name in names
+    ]
     if not names:
         yield from ({} for _ in range(len(records)))
     for told in zip(*columns, strict=True):
         yield dict(zip(names, told, strict=True))
+
+
+def _split(paths: str) -> tuple[str, ...]:
+    return tuple(paths.split(BETWEEN_PATHS))
 
 
 def prepare_masks(
@@ -58,21 +69,21 @@ def prepare_masks(
 
 
 def _labels(
-    of_row: str | tuple[str, ...],
+    of_row: tuple[str, ...],
     feature: MaskFeature,
     size: tuple[int, int],
     root: str,
     spec: CorpusSpec,
 ) -> masks.Mask:
     """Returns the label indices of one mask, of the size of its upright image."""
-    if not isinstance(of_row, str):
+    if feature.runs is not None:
         return masks.mask_of_runs(of_row, feature, size)
-    data = _read(of_row, root, spec)
-    if data is None:
+    files = [_read(path, root, spec) for path in of_row]
+    labels = masks.mask_of_files(files, feature, max_pixels=spec.images.max_pixels)
+    if labels is None:
         if feature.absent == "empty":
             return masks.empty_mask(size)
         raise ImageError("mask_missing")
-    labels = masks.mask_of_file(data, feature, max_pixels=spec.images.max_pixels)
     if labels.shape[::-1] != size:
         mask, whole = (f"{w} x {h}" for w, h in (labels.shape[::-1], size))
         raise ImageError("mask_size", f"{mask}, and its image {whole}")

@@ -72,6 +72,44 @@ def mask_of_file(
     return _labels(numbers, feature)
 
 
+def mask_of_files(
+    files: Sequence[bytes | NDArray[Any] | None],
+    feature: MaskFeature,
+    *,
+    max_pixels: int = MAX_PIXELS,
+) -> Mask | None:
+    """Returns the label indices that the files of one mask tell together.
+
+    Args:
+      files: One for each path of the feature, as in `mask_of_file`; None where there is no file.
+      feature: What the spec says of the mask.
+      max_pixels: The largest mask accepted, width times height.
+
+    Returns:
+      (height, width), uint8; None where there is no file at all.
+
+    Raises:
+      ImageError: As `mask_of_file`; `mask_size` where files are of different sizes, and
+        `mask_unreadable` where they tell different indices of one pixel, or where one that is
+        numbered holds several objects.
+
+    Example:
+      >>> lungs = MaskFeature(type='mask', path=['left/{id}.png', 'right/{id}.png'])
+      >>> mask_of_files([np.array([[0, 0, 255]]), np.array([[1, 0, 0]])], lungs)
+      array([[2, 0, 1]], dtype=uint8)
+    """
+    rule = feature.model_copy(update={"values": []}) if feature.is_numbered else feature
+    whole: Mask | None = None
+    for number, data in enumerate(files, 1):
+        if data is None:
+            continue
+        labels = mask_of_file(data, rule, max_pixels=max_pixels)
+        if feature.is_numbered:
+            labels = _numbered(labels, number)
+        whole = labels if whole is None else _united(whole, labels)
+    return whole
+
+
 def mask_of_runs(cells: Sequence[str], feature: MaskFeature, size: tuple[int, int]) -> Mask:
     """Returns the mask that the cells of an image's rows tell, together.
 
@@ -128,6 +166,24 @@ def empty_mask(size: tuple[int, int]) -> Mask:
       (height, width), uint8; zeros.
     """
     return np.zeros((size[1], size[0]), np.uint8)
+
+
+def _numbered(labels: Mask, number: int) -> Mask:
+    """Returns the one object of a file as the file's number."""
+    found = np.unique(labels[labels != 0])
+    if found.size > 1:
+        what = f"a file of several holds {', '.join(map(str, found[:_NUM_SHOWN]))}"
+        raise _unreadable(f"{what}; 0 and one other number are expected; see `files:`, `map:`")
+    return np.where(labels != 0, np.uint8(number), np.uint8(0))
+
+
+def _united(one: Mask, other: Mask) -> Mask:
+    if one.shape != other.shape:
+        sizes = " and ".join(f"{mask.shape[1]} x {mask.shape[0]}" for mask in (one, other))
+        raise ImageError("mask_size", f"its files are {sizes}")
+    if ((one != 0) & (other != 0) & (one != other)).any():
+        raise _unreadable("its files tell different indices of the same pixels")
+    return np.maximum(one, other)
 
 
 def _numbers(data: bytes, max_pixels: int) -> NDArray[Any]:

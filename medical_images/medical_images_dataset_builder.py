@@ -19,7 +19,7 @@ from etils import epath
 from tensorflow_datasets.core import splits as tfds_splits
 from tensorflow_datasets.core.utils import py_utils
 
-from medical_images import corpus, dataset_writing, features, phantom, shards
+from medical_images import catalog, corpus, dataset_writing, features, phantom, shards
 from medical_images.build_lock import build_lock
 from medical_images.engines import BeamEngine, Engine, LocalEngine, beam_folder
 from medical_images.errors import BuildError, CorpusError, Problem, SpecError
@@ -42,7 +42,9 @@ from medical_images.spec import (
     NAME_PATTERN,
     CorpusSpec,
     LoadedSpec,
+    is_of_catalog,
     load_spec,
+    manual_root,
 )
 from medical_images.yaml_source import parse_yaml
 
@@ -56,8 +58,10 @@ class MedicalImagesConfig(tfds.core.BuilderConfig):
 
     Attributes:
       name: The config's name in TFDS; by default the spec's own.
-      spec: The path of a `corpus.yaml`, or a `CorpusSpec`, or a mapping of its keys.
-      root: The corpus root; by default `root:` of the spec.
+      spec: The path of a `corpus.yaml`, or the name of a corpus of the catalog, or a `CorpusSpec`,
+        or a mapping of its keys; by default the corpus of the catalog of this name.
+      root: The corpus root; by default `root:` of the spec, and for a corpus of the catalog
+        `<manual_dir>/<its name>`.
       engine: `local` (processes of this machine), `beam`, `tfds` (TFDS's own writers, slow, for
         comparison), or `auto`: Beam when a runner or options are given, else local.
       num_workers: Processes of the local engine; all cores by default.
@@ -73,6 +77,8 @@ class MedicalImagesConfig(tfds.core.BuilderConfig):
         if self.engine not in ENGINES:
             raise ValueError(f"engine '{self.engine}' is none of {', '.join(ENGINES)}")
         self.loaded: LoadedSpec | None = None
+        if self.spec is None and self.name in catalog.names():
+            self.spec = self.name
         if self.spec is None and self.name != _PHANTOM:
             what = "the config has no `spec`; it names the corpus.yaml that describes the corpus"
             raise SpecError([Problem(where=f"config '{self.name}'", what=what)])
@@ -91,6 +97,13 @@ class MedicalImagesConfig(tfds.core.BuilderConfig):
             for key in ("version", "description"):
                 setattr(self, key, getattr(self, key) or getattr(made, key))
 
+    def look_in(self, manual_dir: str | epath.Path) -> None:
+        """Takes a corpus of the catalog from a folder of what was downloaded by hand."""
+        is_named = isinstance(self.spec, str) and is_of_catalog(self.spec)
+        if is_named and self.root is None and self.loaded is not None:
+            root = manual_root(str(self.spec), manual_dir=manual_dir)
+            self.loaded = self.loaded.model_copy(update={"root": root})
+
 
 class Builder(tfds.core.GeneratorBasedBuilder):
     """Builds any corpus that a spec describes; without one, the phantom corpus."""
@@ -107,6 +120,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         "Describe your corpus in a corpus.yaml and pass it as the config:"
         ' --imports medical_images --config \'{"name": "mine", "spec": "corpus.yaml"}\''
     )
+
+    def _create_builder_config(self, builder_config: Any, version: Any) -> Any:
+        """A corpus of the catalog is a config by its name, though no list of configs holds it."""
+        if isinstance(builder_config, str):
+            name, _, asked = builder_config.partition(":")
+            if name in catalog.names():
+                builder_config, version = MedicalImagesConfig(name=name), version or asked or None
+        return super()._create_builder_config(builder_config, version)
 
     # What the phases of a build leave for the next; only there while one runs.
     _engine: Engine = LocalEngine()
@@ -141,6 +162,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         """
         config = kwargs.get("download_config") or tfds.download.DownloadConfig()
         _check_numbers(config)
+        downloads = kwargs.get("download_dir") or epath.Path(self._data_dir_root) / "downloads"
+        self.builder_config.look_in(config.manual_dir or epath.Path(downloads) / "manual")
         if not self._stays(config.download_mode):
             with contextlib.ExitStack() as stack:
                 with _in_plain_words(f"{self.data_dir} cannot be written"):
@@ -180,9 +203,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             replacing(self, beside),
         ):
             super().download_and_prepare(**kwargs)
-        super()._log_download_done()
+        print(f"Dataset {self.info.full_name} is written to {self.data_dir}")
         if told := tell_of(self._leftovers, self._written):
             print(told)
+
+    def _log_download_bytes(self) -> None:
+        """Says nothing of downloads; there is none."""
 
     def _log_download_done(self) -> None:
         """Does nothing when TFDS is done: the dataset is not in its place yet."""

@@ -22,6 +22,7 @@ from medical_images.errors import Problem, some_lines
 Outcome = Literal["rejected", "excluded", "reported", "noted"]
 
 CODES: Mapping[str, str] = {
+    "not_wanted": "a rule of the spec leaves the row out",
     "join_unmatched": "the row has no partner in another table",
     "derive_no_match": "the pattern of a derived column is not found",
     "path_escape": "the path of the image or of its mask leaves the corpus root",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -41,10 +41,23 @@ def counters_of(results: Sequence[ShardResult]) -> Mapping[str, int]:
 def _log_of(
     tasks: Sequence[ShardTask], results: Sequence[ShardResult], outcome: Outcome, found: _Found
 ) -> RejectLog:
+    pairs = ((task, found(result)) for task, result in zip(tasks, results, strict=True))
+    return log_of(((task.loaded, findings) for task, findings in pairs if findings), outcome)
+
+
+def log_of(
+    parts: Iterable[tuple[pd.DataFrame, Sequence[tuple[Any, ...]]]], outcome: Outcome
+) -> RejectLog:
+    """Returns the rows of images in which something was found.
+
+    Args:
+      parts: Records; and the place among them, the code, and perhaps more of it, of each finding.
+      outcome: What became of them.
+    """
     entries = []
-    for task, result in zip(tasks, results, strict=True):
-        if findings := found(result):
-            records = task.loaded.iloc[[place for place, *_ in findings]]
+    for records, findings in parts:
+        if findings:
+            records = records.iloc[[place for place, *_ in findings]]
             lines = records.get("lines", records["line"])
             entries.append(
                 records[["table", "path"]].assign(

@@ -260,10 +260,10 @@ class _Sources:
         self._hash.update(metadata)
         path = os.fsencode(file.path)
         self._hash.update(b"%s\0%d\0%d\0" % (path, file.num_bytes, modified))
-        for told in masks.values():
+        for name, told in masks.items():
             self._hash.update(ascii(told).encode())
-            if isinstance(told, str) and told:
-                self._hash.update(b"\0%d\0" % modified_at(told, self._task.root, self._masks))
+            for of_mask in filter(None, told if self._task.spec.masks[name].path else ()):
+                self._hash.update(b"\0%d\0" % modified_at(of_mask, self._task.root, self._masks))
 
     def digest(self) -> str:
         return self._hash.hexdigest()

@@ -17,6 +17,7 @@ import pydantic
 from etils import epath
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from medical_images import catalog
 from medical_images.errors import BuildError, Problem, SpecError, nearest
 from medical_images.explode import Explode
 from medical_images.paths import absolute, joined
@@ -64,7 +65,34 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 
 class CorpusSpec(SpecPart):
-    """The description of a corpus. See the README for the format, and `load_spec` to read one.
+    """The description of a corpus. See docs/spec.md for the format, and `load_spec` to read one.
+
+    Attributes:
+      name: Name of the dataset's config.
+      description: For the dataset's info.
+      homepage: For the dataset's info.
+      citation: For the dataset's info.
+      license: For the dataset's info.
+      version: TFDS version.
+      about: What a reader of the corpus should know.
+      root: Corpus root, relative to this file.
+      tables: The tables, in the order in which they are joined; without any, the images' paths tell
+        all.
+      explode: Rows that are several images.
+      derive: New columns.
+      images: Where the images are.
+      features: What is written: {name: feature}.
+      supervised: The feature that `as_supervised=True` gives beside the image.
+      group: Column, or columns, of what must stay in one split; an image where all of them are
+        blank is a group of its own. By default each image stands alone.
+      stratify: Features to balance; `[]` for none. By default the supervised one, if it is of type
+        `class`, `labels` or `uncertain`.
+      splits: Which splits there are.
+      duplicates: Images of the same bytes: `group` (they stay in one split), `report` (listed
+        only), `reject` (one is kept).
+      seed: Another seed, other splits.
+      rejects: What may be rejected.
+      privacy: What is hidden of patients.
 
     Example:
       >>> spec = CorpusSpec.from_dict({
@@ -314,7 +342,7 @@ class CorpusSpec(SpecPart):
     @property
     def images_and_masks(self) -> Images:
         """What is said of images, with the paths of masks among theirs, which enter files too."""
-        paths = [feature.path for feature in self.masks.values() if feature.path is not None]
+        paths = [path for feature in self.masks.values() for path in feature.path or ()]
         return self.images.model_copy(update={"path": [*self.images.path, *paths]})
 
     @property
@@ -410,12 +438,15 @@ def load_spec(
     """Reads and checks a spec.
 
     Args:
-      spec: The path of a YAML file, or a spec made in code.
-      root: The corpus root; by default `root:` of the spec, relative to the spec's file.
+      spec: The path of a YAML file, or the name of a corpus of the catalog, or a spec made in code.
+      root: The corpus root; by default `root:` of the spec, relative to the spec's file, and of a
+        corpus of the catalog `manual_root` of its name.
 
     Raises:
       SpecError: The file is missing or not valid; every problem is listed.
     """
+    if isinstance(spec, str) and is_of_catalog(spec):
+        return load_spec(catalog.path_of(spec), root=root or manual_root(spec))
     if isinstance(spec, CorpusSpec | Mapping):
         made = spec if isinstance(spec, CorpusSpec) else CorpusSpec.from_dict(spec)
         source = YamlSource("spec", {}, {})
@@ -425,9 +456,11 @@ def load_spec(
     path = epath.Path(absolute(spec))
     _refuse_unreachable(path, headline="The spec cannot be read")
     if not path.exists():
+        what, name = "there is no such file", os.fspath(spec)
+        if re.fullmatch(r"\w+", name):
+            what += f", and the catalog has no such corpus; {nearest(name, catalog.names())}"
         raise SpecError(
-            [Problem(where=os.fspath(path), what="there is no such file")],
-            headline="The spec cannot be read",
+            [Problem(where=os.fspath(path), what=what)], headline="The spec cannot be read"
         )
     try:
         text = path.read_bytes().decode("utf-8")
@@ -439,6 +472,24 @@ def load_spec(
     base = absolute(root) if root is not None else joined(path.parent, parsed.root)
     _refuse_unreachable(base, headline="The corpus cannot be reached")
     return LoadedSpec(spec=parsed, source=source, path=os.fspath(path), root=base)
+
+
+def is_of_catalog(spec: str) -> bool:
+    """Tells whether a spec is named by its name in the catalog, and is not a file of that name."""
+    return spec in catalog.names() and not os.path.exists(spec)
+
+
+def manual_root(name: str, *, manual_dir: str | os.PathLike[str] | None = None) -> str:
+    """Returns where a corpus of the catalog is looked for: the folder of its name.
+
+    Args:
+      name: Its name.
+      manual_dir: The folder of what was downloaded by hand; by default TFDS's own.
+    """
+    if manual_dir is None:
+        data_dir = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+        manual_dir = os.path.join(os.path.expanduser(data_dir), "downloads", "manual")
+    return joined(epath.Path(absolute(manual_dir)), name)
 
 
 def _refuse_unreachable(path: str | os.PathLike[str], *, headline: str) -> None:

@@ -71,6 +71,13 @@ class OfRows(BaseFeature):
 
 
 class _Vocabulary(BaseFeature):
+    """What features share whose cells are names of a closed list.
+
+    Attributes:
+      values: The names.
+      rename: Other spellings, {as written in the table: class}.
+    """
+
     values: list[str]
     rename: dict[str, str] = Field(default={})
 
@@ -140,7 +147,7 @@ class _Marked(_Vocabulary, OfRows):
     def _by_column(cls, columns: Any) -> Any:
         if isinstance(columns, list | tuple):
             _refuse_merged(columns, "columns")
-            return {column: column for column in columns}
+            return {str(column): column for column in columns}
         return columns
 
     @field_validator("columns_")
@@ -357,7 +364,7 @@ class DateFeature(BaseFeature):
     """A day, written as text of the form `2019-07-30`; a missing cell is the empty text.
 
     Attributes:
-      format: How cells are written, by the codes of `strptime`; a time of day is dropped.
+      format: How cells are written, by the codes of Python's `strptime`; a time of day is dropped.
     """
 
     type: Literal["date"]

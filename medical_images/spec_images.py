@@ -46,16 +46,19 @@ class Images(SpecPart):
     """Where the image files are and what their pixels mean.
 
     Attributes:
-      path: One path template or several (see `medical_images.template`). A zip, HDF5 or NIfTI file
-        in it stands as a folder.
+      path: A template, or several: `{column}`, `{column[:2]}`, `*` (in one name), `**/` (any
+        folders), final `.*` (any image extension). A zip, HDF5 or NIfTI file in it stands as a
+        folder.
       exclude: Patterns of paths that are no images, such as `*_mask.png`; `*` also matches `/`.
       channels: 1 (grey), 3 (RGB) or 4 (RGBA) in the dataset.
-      dtype: `uint8`, or `uint16` for 12 and 16 bit images.
+      dtype: `uint8`, or `uint16` for 12 and 16 bits, of one channel.
       window: What of more than 8 bits becomes 0 to 255: `[center, width]`, or `file`, the window
-        that a DICOM file names. Numbers are a window of DICOM files of 8 bits too.
+        that a DICOM file names. Numbers are a window of DICOM files of 8 bits too. Without a window
+        such images are refused.
       check: How images are checked while they are written: `full` decodes them, `header` reads
         their headers, `none` only sees what kind they are.
-      max_pixels: The largest image accepted, width times height.
+      max_pixels: The largest image accepted, width times height; while one is converted, a worker
+        holds up to some 11 bytes a pixel.
       jpeg: Whether JPEG files that readers decode to what is declared are written as they are
         (`keep`), or as `png`, of which all readers give just the same pixels.
       corrupt_scan: What happens to a JPEG file that a lenient decoder reads and a strict one does

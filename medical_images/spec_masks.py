@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,6 +12,7 @@ from medical_images.spec_parts import Name, SpecPart, Tokens, normal_form
 from medical_images.template import PathTemplate
 
 Index = Annotated[int, Field(ge=0, le=255)]
+MOST_FILES = 255  # each has an index of its own
 
 
 class Runs(SpecPart):
@@ -38,34 +39,48 @@ class Runs(SpecPart):
 
 
 class MaskFeature(BaseFeature):
-    """A label index for each pixel, uint8 of the image's height and width, in a file or in cells.
+    """A label index for each pixel, uint8 of the image's height and width, in files or in cells.
 
     Attributes:
-      path: The path template of the mask's file, over columns and without wildcards. Or
+      path: The path template of the mask's file, over columns and without wildcards; or several,
+        where each object has a file of its own. Or
       runs: Where its runs stand.
+      files: What the files of several paths tell together: `numbered`, where each holds one object
+        (0 and one other number, whichever), which becomes 1 of the first path, 2 of the second, and
+        so on; or `union`, where the indices of all files hold. Files that do not exist add nothing;
+        pixels of which files tell different indices make the mask unusable.
       values: Names of the indices 0, 1, 2...; a mask with other indices is rejected. Without names
         all of 0 to 255 are kept.
       map: Other indices in the file, {there: here}; for example {255: 1}.
-      absent: What happens to an image without a mask (the file does not exist, a column of its path
-        is missing, or all its cells of runs are): `reject` it, or take a mask of zeros (`empty`).
+      absent: What happens to an image without a mask (none of its files exists, a column of each
+        path is missing, or all its cells of runs are): `reject` it, or take a mask of zeros
+        (`empty`).
     """
 
     type: Literal["mask"]
-    path: str | None = None
+    path: list[str] | None = Field(default=None, min_length=1, max_length=MOST_FILES)
     runs: Runs | None = None
+    files: Literal["numbered", "union"] = "numbered"
     values: list[str] = Field(default=[], max_length=256)
     map: dict[Annotated[int, Field(ge=0, le=65535)], Index] = Field(default={})
     absent: Literal["reject", "empty"] = "reject"
 
+    @field_validator("path", mode="before")
+    @classmethod
+    def _as_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
     @field_validator("path")
     @classmethod
-    def _names_one_file(cls, path: str | None) -> str | None:
-        if path is not None:
+    def _name_one_file_each(cls, paths: list[str] | None) -> list[str] | None:
+        for path in paths or ():
             if "*" in path:
                 raise ValueError("a mask's path has no wildcards; name its file by columns")
             if not PathTemplate(path).columns:
                 raise ValueError("all images would have the same mask; name its file by columns")
-        return path
+            if (paths or []).count(path) > 1:
+                raise ValueError(f"`path:` names '{path}' twice")
+        return paths
 
     @field_validator("values")
     @classmethod
@@ -86,18 +101,29 @@ class MaskFeature(BaseFeature):
             raise ValueError("`map:` is for `path:`; the pixels of runs become 1")
         if self.values and self.runs is not None and len(self.values) < 2:
             raise ValueError("the pixels of runs become 1; name 0 and 1 in `values:`")
+        if "files" in self.model_fields_set and len(self.templates) < 2:
+            raise ValueError("`files:` is for several paths")
+        if self.values and self.is_numbered and len(self.values) <= len(self.templates):
+            last = len(self.templates)
+            raise ValueError(f"the objects of the files become 1 to {last}; `values:` names 0 too")
         beyond = [index for index in self.map.values() if index >= len(self.values)]
-        if self.values and beyond:
+        if self.values and beyond and not self.is_numbered:
             raise ValueError(f"`map:` leads to {beyond[0]}, which `values:` does not name")
         return self
 
     @property
-    def template(self) -> PathTemplate | None:
-        """The path template; None of runs."""
-        return PathTemplate(self.path) if self.path is not None else None
+    def templates(self) -> tuple[PathTemplate, ...]:
+        """The path templates; none of runs."""
+        return tuple(PathTemplate(path) for path in self.path or ())
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether the object of each file has the file's number."""
+        return len(self.templates) > 1 and self.files == "numbered"
 
     def columns(self, name: str) -> tuple[str, ...]:
-        """The columns read: those of the path, or that of the runs."""
+        """The columns read: those of the paths, or that of the runs."""
         if self.runs is not None:
             return (self.runs.column,)
-        return PathTemplate(self.path or "").columns
+        columns = (column for template in self.templates for column in template.columns)
+        return tuple(dict.fromkeys(columns))

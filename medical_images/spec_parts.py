@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -21,6 +21,13 @@ from pydantic import (
 IMAGE_PATH = "images.path"  # `derive: {column: {from: images.path, ...}}` reads the image's path
 HEADER_FAULT = "header_fault"  # of files, why header fields cannot be read
 DICOM = "dicom."  # `derive: {column: {from: dicom.PatientAge}}` reads a header field of its file
+WORKBOOKS, PARQUET = (".xlsx", ".xls", ".ods"), ".parquet"  # tables that are no text
+NO_TABLES = (
+    *(".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar", ".bz2", ".xz", ".zst"),
+    *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".dicom"),
+    *(".nii", ".nii.gz", ".h5", ".hdf5", ".npy", ".npz", ".mat", ".pkl", ".json", ".jsonl"),
+    *(".xml", ".yaml", ".yml", ".html", ".pdf", ".doc", ".docx", ".py", ".ipynb"),
+)
 Place = tuple[str | int, ...]  # the keys and indices that lead to a part of a spec
 
 Name = Annotated[str, StringConstraints(min_length=1)]
@@ -87,6 +94,7 @@ class Dialect(SpecPart):
       quote: The character around cells that hold separators or line ends.
       header: Whether the first line names the columns; if not, `columns:` of the table does.
       skip_lines: Lines before the header (or before the rows) to pass over.
+      sheet: The name of the sheet of a workbook; the first one by default.
     """
 
     separator: Annotated[Unstripped, StringConstraints(max_length=1)] | None = None
@@ -94,11 +102,13 @@ class Dialect(SpecPart):
     quote: str = Field(default='"', min_length=1, max_length=1)
     header: bool = True
     skip_lines: int = Field(default=0, ge=0)
+    sheet: Name | None = None
 
     @field_validator("separator", mode="before")
     @classmethod
     def _named(cls, value: Any) -> Any:
-        return {"\\t": "\t", "tab": "\t", "space": " "}.get(value, value)
+        named = {"\\t": "\t", "tab": "\t", "space": " "}
+        return named.get(value, value) if isinstance(value, str) else value
 
 
 class Join(SpecPart):
@@ -106,6 +116,7 @@ class Join(SpecPart):
 
     Attributes:
       on: The key: one column, several, or a mapping {column here so far: column of this table}.
+        Columns that `derive:` makes of columns of one table are keys too.
       cardinality: `one_to_one`, `many_to_one` (many rows so far to one row of this table) or
         `one_to_many`; the join stops where the tables disagree with it.
       unmatched: What happens to a row so far without a partner: `reject`, or `keep` with the
@@ -126,36 +137,96 @@ class Join(SpecPart):
 
 
 class Table(SpecPart):
-    """One CSV or TSV file, plain or gzipped.
+    """A table: one file of text, a workbook or a Parquet file; or several, one below the other.
 
     Attributes:
-      path: Relative to the corpus root.
+      path: Relative to the corpus root; or a list of such paths, whose rows stand one below the
+        other. Files that end in `.xlsx`, `.xls`, `.ods` or `.parquet` are of that kind, all others
+        are text, also packed as `.gz`.
+      instead: Other names of the one file (`or:` in YAML); the first that exists is read.
       missing: Cells that mean missing, beside the empty cell, which always does.
       dialect: How its text is written.
       columns: The column names, where the file has no header line.
       rename: New names for columns, {name in the file: name in the spec}.
-      join: How it joins the tables before it; the first table has none.
+      aliases: {name in the spec: other names that the column has in some files}; a file that has
+        several of them is refused.
+      optional: Columns that a file may lack, by their names in the spec; they are blank then. Of
+        several files, each must have all columns that are used and not named here.
+      where: {column: cells}; only rows with one of these cells in each such column are read, and
+        the others are excluded (`not_wanted`). `""` stands for missing.
+      distinct: Whether rows that tell the same in all columns that are used are one; the first is
+        kept, and the others are noted (`duplicate_row`).
+      file_column: The name of a new column that holds the path of each row's file, as in `path`.
+      join: How it joins the tables before it; the first has none.
     """
 
-    path: str = Field(min_length=1)
+    path: list[Name] = Field(min_length=1)
+    instead: list[Name] = Field(default=[], alias="or")
     missing: Tokens = [""]
     dialect: Dialect = Dialect()
     columns: list[str] | None = None
     rename: dict[str, str] = {}
+    aliases: dict[Name, list[Name]] = {}
+    optional: list[Name] = []
+    where: dict[Name, Tokens] = {}
+    distinct: bool = False
+    file_column: Name | None = None
     join: Join | None = None
 
-    @field_validator("path")
+    @field_validator("path", "instead", "optional", mode="before")
     @classmethod
-    def _known_kind(cls, path: str) -> str:
-        if not path.lower().removesuffix(".gz").endswith((".csv", ".tsv", ".txt")):
-            raise ValueError(f"'{path}' is no table; known are .csv, .tsv and .txt, each also .gz")
-        return path
+    def _as_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("aliases", "where", mode="before")
+    @classmethod
+    def _as_lists(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {k: [v] if isinstance(v, str) else v for k, v in value.items()}
+
+    @field_validator("path", "instead")
+    @classmethod
+    def _known_kind(cls, paths: list[str]) -> list[str]:
+        for path in paths:
+            if path.lower().endswith(NO_TABLES):
+                raise ValueError(
+                    f"'{path}' is no table; tables are text (.csv, .tsv, .txt, also .gz),"
+                    f" {', '.join(WORKBOOKS)} and {PARQUET}"
+                )
+        return paths
 
     @model_validator(mode="after")
     def _named_columns(self) -> Self:
         if self.dialect.header == (self.columns is not None):
             raise ValueError("give `columns:` exactly when `dialect: {header: false}`")
+        new = [*self.aliases, *(name for names in self.aliases.values() for name in names)]
+        if twice := sorted({name for name in new if new.count(name) > 1}):
+            raise ValueError(f"`aliases:` name {', '.join(map(repr, twice))} twice")
         return self
+
+    @model_validator(mode="after")
+    def _possible_files(self) -> Self:
+        if self.instead and len(self.path) > 1:
+            raise ValueError("`or:` gives other names of one file, and `path:` is a list")
+        if twice := sorted({path for path in self.files if self.files.count(path) > 1}):
+            raise ValueError(f"the file {', '.join(map(repr, twice))} is named twice")
+        for path in map(str.lower, self.files):
+            if path.endswith(PARQUET) and self.columns is not None:
+                raise ValueError("a Parquet file names its columns; leave out `columns:`")
+            if self.dialect.sheet is not None and not path.endswith(WORKBOOKS):
+                raise ValueError("`sheet:` is for workbooks (" + ", ".join(WORKBOOKS) + ")")
+        return self
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All files that the table may be read from."""
+        return (*self.path, *self.instead)
+
+    @property
+    def name(self) -> str:
+        """What messages call it: its first file."""
+        return self.path[0]
 
 
 class About(SpecPart):

@@ -31,7 +31,8 @@ class ShiftDates(SpecPart):
     Attributes:
       columns: The columns of dates.
       by: The column of the patient, as it is before pseudonyms are made.
-      max_days: The largest shift, into the past; each patient's is drawn from 1 to this by the key.
+      max_days: The most days that a patient's dates move into the past; each patient's number is
+        drawn from 1 to this by the key.
       format: How dates are written, by the codes of `strptime`.
     """
 
@@ -61,13 +62,15 @@ class Privacy(SpecPart):
     """What is done so that the dataset tells less of patients.
 
     Attributes:
-      strip_metadata: Whether EXIF, comments and other metadata of image files are left out.
-      pseudonymize: Columns whose cells are replaced by HMAC-SHA256 of them (32 hexadecimal digits).
+      strip_metadata: Whether EXIF, comments, text and all other metadata of image files are left
+        out.
+      pseudonymize: Columns whose cells become keyed hashes (HMAC-SHA256, 32 hexadecimal digits);
+        features of them are of type `id` or `text`.
       keep: Columns made of DICOM fields that tell of patients elsewhere, and in this corpus do not,
         since it was de-identified before.
       shift_dates: Dates to move.
-      key_file: The file of the key, relative to the spec; else the environment variable
-        `MEDICAL_IMAGES_KEY` holds it.
+      key_file: The file of the key, relative to this file, readable by its owner only; by default
+        the environment variable `MEDICAL_IMAGES_KEY` holds it.
     """
 
     strip_metadata: bool = True

@@ -23,8 +23,8 @@ class Stratum(SpecPart):
 
     Attributes:
       feature: Its name.
-      bins: For a number: the inner edges of its bins, each of which holds its lower edge, or how
-        many bins of equally many images; None for classes.
+      bins: For a number: the inner edges of its bins, in ascending order, each of which holds its
+        lower edge; or a number from 2 of bins of equally many images. None for classes.
     """
 
     feature: str
@@ -59,18 +59,24 @@ class Splits(SpecPart):
     In YAML the names of `sizes` stand beside the other keys.
 
     Attributes:
-      sizes: The planned splits by name: a share (Fraction), a count of images (int) or `rest`.
-        They are of the images without an official split.
-      folds: How many splits `fold_0`, `fold_1`, ... share evenly what `sizes` leaves.
+      sizes: The planned splits by name: a share (`0.8`, `1/3`; they add up to 1), a count of images
+        (a whole number), or `rest`. They are of the images without an official split.
+      folds: How many splits `fold_0`, `fold_1`, ... share evenly what the names leave.
       method: `line`, stratified; or `hash`, by each group alone, so that a corpus may grow.
-      extend: A former dataset whose groups keep their splits: a folder or TFDS's name of it.
-      column: The column that tells an image's official split.
-      values: The cells of `column` by official split, and under `rest` those of images to plan.
-      files: Lists of images, one a line, by official split; relative to the corpus root.
-      on: The column that the lines of `files` name, or `images.path`.
-      leave_one_out: A class feature; each of its classes that has images is a split.
-      allow_leaks: Whether a group may stand in two official splits.
-      max_deviation: How many images a plan may be from its shares.
+      extend: A former dataset whose groups keep their splits and their order: a folder relative to
+        this file, or TFDS's name of it, such as `medical_images/mine:1.0.0`; seed and `group` must
+        be the same.
+      column: The column, of a table or derived, that tells the official split.
+      values: With `column`: {split: [cells]}, or a list of cells that are names of splits; under
+        `rest`, cells of images that are planned.
+      files: {split: list}: official splits by lists of images, one a line, relative to the root.
+      on: With `files`: the column that the lines name; by default a line is an image's path below
+        the root, or its file's name, with or without the extension.
+      leave_one_out: A feature of type `class`: each class that has images is a split, such as
+        `site_a`.
+      allow_leaks: Whether groups in two official splits are listed instead of refused.
+      max_deviation: How many images a plan may be from its shares; beyond, the build stops. By
+        default any.
 
     Example:
       >>> splits = Splits.model_validate({'train': '0.8', 'folds': '2'})

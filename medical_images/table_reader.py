@@ -1,4 +1,4 @@
-"""One table's text to rows of cells: all of it, or the lines of a range of its bytes.
+"""One file of a table to rows of cells: all of it, or the lines of a range of its bytes.
 
 A large table is cut into ranges that are read apart. A cut is a line end; but whether a line end
 stands inside quotes cannot be seen in the middle of CSV. The number of quotes before it tells, if
@@ -30,7 +30,8 @@ from etils import epath
 
 from medical_images.errors import Problem, TableError, nearest, some_lines
 from medical_images.remote import open_to_read, size_of, storage_errors
-from medical_images.spec_parts import Table, normal_form
+from medical_images.sheets import SheetError, SheetRows, rows_of_parquet, rows_of_workbook
+from medical_images.spec_parts import PARQUET, WORKBOOKS, Table, normal_form
 
 # Which line of which table a row stands on; no header can hold the NUL that sets these apart.
 TABLE, LINE = "\0table", "\0line"
@@ -47,21 +48,23 @@ class Header:
     """What stands before the rows of a table.
 
     Attributes:
-      names: The columns, renamed; "" is one without a name.
+      names: The columns of the file, by their names in the spec; "" is one without a name.
       num_lines: Lines up to the first row.
       nul: Those of them that hold NUL characters.
       problems: What is wrong with the names; if anything, the rows are not read.
+      fixed: {column that the file does not have: its cell in each row}.
     """
 
     names: tuple[str, ...]
     num_lines: int
     nul: tuple[int, ...] = ()
     problems: tuple[Problem, ...] = ()
+    fixed: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def columns(self) -> list[str]:
         """The columns that have a name."""
-        return [name for name in self.names if name]
+        return [*filter(None, self.names), *self.fixed]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,8 +121,8 @@ def read_header(table: Table, *, path: epath.Path) -> Header:
     Raises:
       TableError: The file is missing or cannot be decoded.
     """
-    with _open(table, path) as text:
-        return _Reader(table, text).read_header()
+    with _open(table, path) as reader:
+        return reader.read_header()
 
 
 def read_parts(table: Table, *, path: epath.Path, num_rows: int | None = None) -> Iterator[Part]:
@@ -136,9 +139,8 @@ def read_parts(table: Table, *, path: epath.Path, num_rows: int | None = None) -
     Raises:
       TableError: The file is missing or cannot be decoded.
     """
-    with _open(table, path) as text:
-        reader = _Reader(table, text)
-        yield from reader.read_rows(reader.read_header().names, num_rows)
+    with _open(table, path) as reader:
+        yield from reader.read_rows(reader.read_header(), num_rows)
 
 
 def read_table(table: Table, *, path: epath.Path) -> pd.DataFrame:
@@ -266,45 +268,57 @@ def read_range(
             data = file.read(last - first)
         encoding = _codec(table) if first == 0 else _codec(table).removesuffix("-sig")
         text = io.TextIOWrapper(io.BytesIO(data), encoding=encoding, newline="")
-        (part,) = _Reader(table, text).read_rows(header.names)
+        (part,) = _Reader(table, _TextLines(table, text)).read_rows(header)
     except storage_errors(UnicodeError, csv.Error) as error:
-        return Part(_frame(table, header.names), 0, Faults(error=(1, str(error))))
+        return Part(_frame(table, header), 0, Faults(error=(1, str(error))))
     return part
 
 
 def empty_table(table: Table, header: Header) -> pd.DataFrame:
     """Returns the frame of a table without a row."""
-    return _frame(table, header.names)
+    return _frame(table, header)
 
 
 def _headline(table: Table) -> str:
-    return f"The table {table.path} cannot be read"
+    return f"The table {table.name} cannot be read"
 
 
 def _problem(table: Table, place: str, what: str, remedy: str = "") -> Problem:
-    return Problem(where=f"{table.path} {place}".strip(), what=what, remedy=remedy)
+    return Problem(where=f"{table.name} {place}".strip(), what=what, remedy=remedy)
 
 
 @contextlib.contextmanager
-def _open(table: Table, path: epath.Path) -> Iterator[io.TextIOWrapper]:
-    """Opens a table as text; what is wrong with the file as a whole is told as a TableError."""
-    name = table.path
+def _open(table: Table, path: epath.Path) -> Iterator[_Reader]:
+    """Opens a table; what is wrong with the file as a whole is told as a TableError."""
+    name = table.name
     if not path.exists():
-        raise TableError([Problem(where=name, what=f"there is no file '{path}'")])
+        others = "".join(f", nor '{other}'" for other in table.instead)
+        raise TableError([Problem(where=name, what=f"there is no file '{path}'{others}")])
     try:
         with open_to_read(path) as raw:
-            yield io.TextIOWrapper(_unpacked(table, raw), encoding=_codec(table), newline="")
+            yield _Reader(table, _lines(table, raw))
     except UnicodeDecodeError as error:
         raise TableError([_encoding_problem(table, path, error)]) from None
     except UnicodeError as error:
         what = f"cannot be read as {table.dialect.encoding}: {error}"
         raise TableError([Problem(where=name, what=what)]) from None
+    except SheetError as error:
+        raise TableError([Problem(where=name, what=str(error))]) from None
     except storage_errors(EOFError, LookupError, zlib.error) as error:
         raise TableError([Problem(where=name, what=f"cannot be read: {error}")]) from None
 
 
+def _lines(table: Table, raw: BinaryIO) -> _TextLines | SheetRows:
+    if table.name.lower().endswith(PARQUET):
+        return SheetRows(rows_of_parquet(raw))
+    if table.name.lower().endswith(WORKBOOKS):
+        return SheetRows(rows_of_workbook(raw, sheet=table.dialect.sheet))
+    text = io.TextIOWrapper(_unpacked(table, raw), encoding=_codec(table), newline="")
+    return _TextLines(table, text)
+
+
 def _is_packed(table: Table) -> bool:
-    return table.path.lower().endswith(".gz")
+    return table.name.lower().endswith(".gz")
 
 
 def _unpacked(table: Table, raw: BinaryIO) -> BinaryIO:
@@ -318,7 +332,8 @@ def _codec(table: Table) -> str:
 
 
 def _can_be_cut(table: Table) -> bool:
-    return not _is_packed(table) and _CAN_BE_CUT.fullmatch(_codec(table)) is not None
+    is_text = not table.name.lower().endswith((*WORKBOOKS, PARQUET))
+    return is_text and not _is_packed(table) and _CAN_BE_CUT.fullmatch(_codec(table)) is not None
 
 
 def _quote(table: Table) -> bytes:
@@ -362,106 +377,156 @@ def _next_line(file: BinaryIO, begin: int, quote: bytes = b"", num_quotes: int =
     return begin
 
 
+class _TextLines:
+    """The lines of a table that is text.
+
+    Attributes:
+      num_lines: How many were read.
+      nul: Those of them that hold NUL characters.
+    """
+
+    def __init__(self, table: Table, text: TextIO) -> None:
+        self.num_lines = 0
+        self.nul: list[int] = []
+        self._separator = table.dialect.separator or _default_separator(table.name)
+        self._quote = table.dialect.quote
+        self._lines = self._counted(text)
+
+    def skip(self) -> None:
+        """Passes over one line."""
+        next(self._lines, None)
+
+    def rows(self) -> Iterator[list[str]]:
+        """Reads no further than to the end of the row that is asked for."""
+        csv.field_size_limit(_MAX_CELL)
+        return csv.reader(
+            self._lines, delimiter=self._separator, quotechar=self._quote, strict=True
+        )
+
+    def _counted(self, text: TextIO) -> Iterator[str]:
+        while line := text.readline(_MAX_LINE + 1):
+            if len(line) > _MAX_LINE:
+                raise csv.Error(f"a line has more than {_MAX_LINE:,} characters")
+            self.num_lines += 1
+            if "\0" in line:
+                self.nul.append(self.num_lines)
+            yield line
+
+
 class _Reader:
     """Reads the lines of one table, or of a part of it, into columns."""
 
-    def __init__(self, table: Table, text: TextIO) -> None:
+    def __init__(self, table: Table, lines: _TextLines | SheetRows) -> None:
         self._table = table
-        self._num_lines = 0
-        self._nul: list[int] = []
-        self._lines = self._counted(text)
+        self._lines = lines
 
     def read_header(self) -> Header:
-        dialect = self._table.dialect
-        header = f"line {dialect.skip_lines + 1}"
-        problems: list[Problem] = []
-        names: Iterable[str] = self._table.columns or ()
+        table, lines = self._table, self._lines
+        place = f"line {table.dialect.skip_lines + 1}"
+        found: Iterable[str] = table.columns or ()
         try:
-            for _ in range(dialect.skip_lines):
-                next(self._lines, None)
-            if self._table.columns is None:
-                names = next(self._rows(), ())
+            for _ in range(table.dialect.skip_lines):
+                lines.skip()
+            if table.columns is None:
+                found = next(lines.rows(), ())
         except csv.Error as error:
-            problem = _problem(self._table, header, _csv_words(error))
-            return Header((), self._num_lines, tuple(self._nul), (problem,))
-        names = [normal_form(name) for name in names]
-        if not any(names):
-            what = "the table is empty; a header line was expected"
-            problems.append(_problem(self._table, header, what))
-        renamed = tuple(self._table.rename.get(name, name) for name in names)
-        counts = collections.Counter(filter(None, renamed))
-        twice = sorted(name for name, count in counts.items() if count > 1)
-        if twice:
-            more = f" and {len(twice) - _NUM_SHOWN} more" if len(twice) > _NUM_SHOWN else ""
-            what = f"the header names {', '.join(map(repr, twice[:_NUM_SHOWN]))}{more} twice"
-            problems.append(_problem(self._table, header, what))
-        for name in sorted(set(self._table.rename) - set(names)):
-            what = f"`rename:` of '{name}': {nearest(name, filter(None, names))}"
-            problems.append(_problem(self._table, "line 1", what))
-        return Header(renamed, self._num_lines, tuple(self._nul), tuple(problems))
+            problem = _problem(table, place, _csv_words(error))
+            return Header((), lines.num_lines, tuple(lines.nul), (problem,))
+        names, problems = renamed_columns(table, found, place=place)
+        fixed = {name: "" for name in table.optional if name not in names}
+        if table.file_column is not None:
+            fixed[table.file_column] = table.name
+        return Header(names, lines.num_lines, tuple(lines.nul), tuple(problems), fixed)
 
-    def read_rows(self, names: Sequence[str], num_rows: int | None = None) -> Iterator[Part]:
-        self._nul.clear()  # those above the rows are the header's
-        begin = end = self._num_lines
+    def read_rows(self, header: Header, num_rows: int | None = None) -> Iterator[Part]:
+        self._lines.nul.clear()  # those above the rows are the header's
+        names = header.names
+        begin = end = self._lines.num_lines
         columns: list[list[str]] = [[] for _ in names]
         lines: list[int] = []
         ragged: dict[int, list[int]] = {}
         error = None
         try:
-            for cells in self._rows():
+            for cells in self._lines.rows():
                 if len(cells) == len(names):
                     lines.append(end + 1)
                     for column, cell in zip(columns, cells, strict=True):
                         column.append(cell)
                 elif cells:
                     ragged.setdefault(len(cells), []).append(end + 1)
-                end = self._num_lines
+                end = self._lines.num_lines
                 if len(lines) == num_rows:
-                    frame = _frame(self._table, names, columns, lines)
+                    frame = _frame(self._table, header, columns, lines)
                     yield Part(frame, end - begin, self._faults(ragged))
                     begin, columns, lines, ragged = end, [[] for _ in names], [], {}
         except csv.Error as found:
             error = end + 1, _csv_words(found)
-        frame = _frame(self._table, names, columns, lines)
-        yield Part(frame, self._num_lines - begin, self._faults(ragged, error))
-
-    def _rows(self) -> Iterator[list[str]]:
-        """Reads no further than to the end of the row that is asked for."""
-        dialect = self._table.dialect
-        separator = dialect.separator or _default_separator(self._table.path)
-        csv.field_size_limit(_MAX_CELL)
-        return csv.reader(self._lines, delimiter=separator, quotechar=dialect.quote, strict=True)
-
-    def _counted(self, text: TextIO) -> Iterator[str]:
-        while line := text.readline(_MAX_LINE + 1):
-            if len(line) > _MAX_LINE:
-                raise csv.Error(f"a line has more than {_MAX_LINE:,} characters")
-            self._num_lines += 1
-            if "\0" in line:
-                self._nul.append(self._num_lines)
-            yield line
+        frame = _frame(self._table, header, columns, lines)
+        yield Part(frame, self._lines.num_lines - begin, self._faults(ragged, error))
 
     def _faults(
         self, ragged: Mapping[int, Sequence[int]], error: tuple[int, str] | None = None
     ) -> Faults:
-        nul = tuple(self._nul)
-        self._nul.clear()
+        nul = tuple(self._lines.nul)
+        self._lines.nul.clear()
         return Faults({width: tuple(lines) for width, lines in ragged.items()}, nul, error)
+
+
+def renamed_columns(
+    table: Table, found: Iterable[str], *, place: str
+) -> tuple[tuple[str, ...], list[Problem]]:
+    """Returns the names in the spec of the columns of a file, and what is wrong with them.
+
+    Args:
+      table: `rename`, `aliases`, `optional` and `file_column`.
+      found: The names in the file.
+      place: Where they stand, for messages.
+    """
+    named = [normal_form(name) for name in found]
+    new = {normal_form(other): name for name, all_ in table.aliases.items() for other in all_}
+    new |= table.rename
+    names = tuple(new.get(name, name) for name in named)
+    problems = []
+    if not any(named):
+        what = "the table is empty; a header line was expected"
+        problems.append(_problem(table, place, what))
+    counts = collections.Counter(filter(None, names))
+    twice = sorted(name for name, count in counts.items() if count > 1)
+    if twice:
+        more = f" and {len(twice) - _NUM_SHOWN} more" if len(twice) > _NUM_SHOWN else ""
+        what = f"the header names {', '.join(map(repr, twice[:_NUM_SHOWN]))}{more} twice"
+        known = table.aliases.keys() & set(twice)
+        remedy = "; ".join(
+            f"one of {', '.join(sorted(repr(n) for n in named if new.get(n, n) == name))}"
+            f" can be '{name}'"
+            for name in sorted(known)
+        )
+        problems.append(_problem(table, place, what, remedy))
+    if table.file_column in counts:
+        what = f"the header names '{table.file_column}', which `file_column:` makes"
+        problems.append(_problem(table, place, what))
+    for old in sorted(set(table.rename) - set(named)):
+        name = table.rename[old]
+        if name not in table.optional and not (name in table.aliases and name in names):
+            what = f"`rename:` of '{old}': {nearest(old, filter(None, named))}"
+            problems.append(_problem(table, "line 1", what))
+    return names, problems
 
 
 def _frame(
     table: Table,
-    names: Sequence[str],
+    header: Header,
     columns: Sequence[list[str]] | None = None,
     lines: Sequence[int] = (),
 ) -> pd.DataFrame:
-    cells = columns or [[] for _ in names]
+    cells = columns or [[] for _ in header.names]
     frame: dict[str, pd.Series[str] | str | pd.Series[int]] = {
         name: clean(pd.Series(column, dtype="str"), missing=table.missing)
-        for name, column in zip(names, cells, strict=True)
+        for name, column in zip(header.names, cells, strict=True)
         if name
     }
-    frame[TABLE] = pd.Series([table.path] * len(lines), dtype="str")
+    for name, cell in {**header.fixed, TABLE: table.name}.items():
+        frame[name] = pd.Series([cell] * len(lines), dtype="str")
     frame[LINE] = pd.Series(lines, dtype="int64")
     return pd.DataFrame(frame, index=range(len(lines)))
 
@@ -497,7 +562,7 @@ def _encoding_problem(table: Table, path: epath.Path, error: UnicodeDecodeError)
     offset += error.start - len(held)
     byte = error.object[error.start]
     return Problem(
-        where=f"{table.path} line {line}",
+        where=f"{table.name} line {line}",
         what=f"byte 0x{byte:02x} at offset {offset} is not {table.dialect.encoding}",
         remedy=hint,
     )

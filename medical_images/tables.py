@@ -21,8 +21,9 @@ from medical_images.explode import explode_rows
 from medical_images.rejects import Outcome, RejectLog
 from medical_images.remote import storage_errors
 from medical_images.spec import CorpusSpec
-from medical_images.spec_parts import Join, normal_form
-from medical_images.table_reader import LINE, TABLE, read_table
+from medical_images.spec_parts import Derive, Join, normal_form
+from medical_images.table_files import TableFile, columns_of_tables, files_of_tables
+from medical_images.table_reader import LINE, TABLE, clean, read_table
 from medical_images.yaml_source import YamlSource
 
 UNREADABLE, UNJOINED = "The tables cannot be read", "The tables do not join as declared"
@@ -37,7 +38,7 @@ class Rows:
     Attributes:
       frame: One line a row: the columns asked for, as text ("" is missing), and `TABLE`, `LINE`;
         its index tells rows apart.
-      log: Rows that found no partner in another table.
+      log: Rows that found no partner in another table, are not wanted, or tell what others tell.
       num_rows: The number of rows before any was rejected.
     """
 
@@ -63,24 +64,30 @@ def read_rows(spec: CorpusSpec, *, root: str, source: YamlSource) -> Rows:
     """
     problems: list[Problem] = []
     frames: list[pd.DataFrame] = []
-    for table in spec.tables:
+    files = files_of_tables(spec.tables, root=root)
+    for file in files:
         try:
-            frames.append(read_table(table, path=epath.Path(root) / table.path))
+            frames.append(read_table(file.table, path=file.path))
         except TableError as error:
             problems += error.problems
     if not problems:
         headers = [[name for name in f.columns if name not in (TABLE, LINE)] for f in frames]
-        problems += absent_columns(spec, headers, source)
+        problems += absent_columns(spec, files, headers, source)
     if problems:
         raise TableError(problems, headline=UNREADABLE)
-    rows = Rows(select(frames[0], spec, 0), RejectLog(), len(frames[0]))
-    for number, table in enumerate(spec.tables[1:], start=1):
+    tables = [
+        sift_table([f for file, f in zip(files, frames, strict=True) if file.number == n], spec, n)
+        for n in range(len(spec.tables))
+    ]
+    rows, *others = tables
+    for table, right in zip(spec.tables[1:], others, strict=True):
         assert table.join is not None  # the spec is checked
-        right = select(frames[number], spec, number)
-        repeated = repeated_keys(rows.frame, right, table.join)
+        repeated = repeated_keys(rows.frame, right.frame, table.join)
         if len(repeated):
             raise TableError(repeated_problems(repeated, table.join), headline=UNJOINED)
-        rows = join_table(rows, right, table.join)
+        log = RejectLog.concat([rows.log, right.log])
+        rows = Rows(rows.frame, log, rows.num_rows + right.num_rows)
+        rows = join_table(rows, right.frame, table.join)
     return explode_table(rows, spec)
 
 
@@ -154,15 +161,21 @@ def _torn_lines(
 
 
 def absent_columns(
-    spec: CorpusSpec, headers: Sequence[Sequence[str]], source: YamlSource
+    spec: CorpusSpec,
+    files: Sequence[TableFile],
+    headers: Sequence[Sequence[str]],
+    source: YamlSource,
 ) -> list[Problem]:
-    """Says which columns of the spec no table has, and which two have.
+    """Says which columns of the spec no table, or not each part of one, has, and which two have.
 
     Args:
       spec: Tables, and the columns that are used.
-      headers: The columns of each table.
+      files: All files of all tables.
+      headers: The columns of each.
       source: Places in the spec.
     """
+    lacking = _lacking_columns(spec, files, headers)
+    headers = columns_of_tables(files, headers)
     known = {name for header in headers for name in header} | spec.made_columns
     shown = {name for h in headers if not _looks_like_data(h) for name in h} | spec.made_columns
     problems = []
@@ -173,17 +186,37 @@ def absent_columns(
     for name in sorted(spec.made_columns.intersection(*[{n for h in headers for n in h}])):
         where = source.where(("derive", name) if name in spec.derive else ("explode",))
         problems.append(Problem(where=where, what=f"a table has a column '{name}' already"))
-    so_far: set[str] = set(headers[0]) if headers else set()
+    so_far = _with_keys(headers[0], spec) if headers else set()
     for number, (table, header) in enumerate(zip(spec.tables, headers, strict=True)):
+        here = _with_keys(header, spec)
+        for name in sorted(table.where.keys() - set(header)):
+            where = source.where(("tables", number, "where", name))
+            what = f"{table.name} has no column '{name}'; {nearest(name, shown & set(header))}"
+            problems.append(Problem(where=where, what=what))
         for left, right in (table.join.keys if table.join else {}).items():
-            for name, names in ((left, so_far), (right, set(header))):
+            for name, names in ((left, so_far), (right, here)):
                 if name not in names:
                     what = f"no column '{name}' to join on; {nearest(name, names & shown)}"
                     problems.append(
                         Problem(where=source.where(("tables", number, "join")), what=what)
                     )
-        so_far |= set(header)
-    return problems + _shared_columns(spec, headers, source)
+        so_far |= here
+    return problems + lacking + _shared_columns(spec, headers, source)
+
+
+def _lacking_columns(
+    spec: CorpusSpec, files: Sequence[TableFile], headers: Sequence[Sequence[str]]
+) -> list[Problem]:
+    """A column that some files of a table have, and others do not."""
+    problems = []
+    for file, header in zip(files, headers, strict=True):
+        parts = [h for f, h in zip(files, headers, strict=True) if f.number == file.number]
+        lacking = {name for part in parts for name in part}.difference(header)
+        for name in sorted(lacking & _columns_read(spec, file.number)):
+            what = f"there is no column '{name}', which other files of the table have"
+            remedy = f"add `optional: [{name}]` to the table, or `aliases: {{{name}: ...}}`"
+            problems.append(Problem(where=file.table.name, what=what, remedy=remedy))
+    return problems
 
 
 def _shared_columns(
@@ -197,11 +230,11 @@ def _shared_columns(
         keys = set(table.join.keys.values()) if table.join else set()
         for name in header:
             if name in owner and name in used and name not in keys:
-                what = f"the column '{name}' stands in {owner[name]} and in {table.path}"
+                what = f"the column '{name}' stands in {owner[name]} and in {table.name}"
                 remedy = f"add it to `join: {{on: ...}}`, or `rename: {{{name}: ...}}` one of them"
                 where = source.where(("tables", number))
                 problems.append(Problem(where=where, what=what, remedy=remedy))
-            owner.setdefault(name, table.path)
+            owner.setdefault(name, table.name)
     return problems
 
 
@@ -228,12 +261,112 @@ def _hint(headers: Sequence[Sequence[str]]) -> str:
 
 
 def select(frame: pd.DataFrame, spec: CorpusSpec, number: int) -> pd.DataFrame:
-    """Returns the columns of a table, by its number, that the spec or a join uses."""
-    used = {column for _, column in spec.columns_used()} | {TABLE, LINE}
+    """Returns the columns of a table, by its number, that the spec, a join or a rule reads.
+
+    Those that a join needs and `derive:` makes of columns of the table are among them.
+    """
+    used = _columns_read(spec, number) | {TABLE, LINE}
+    for name, rule in _derived_keys(spec).items():
+        if rule.source in frame:
+            frame = frame.assign(**{name: _cut_out(frame[rule.source], rule)})
+    return frame[[name for name in frame.columns if name in used]]
+
+
+def _derived_keys(spec: CorpusSpec) -> dict[str, Derive]:
+    """Returns the derived columns that joins need, and those that these are made of."""
+    needed = {name for t in spec.tables if t.join for pair in t.join.keys.items() for name in pair}
+    for name, rule in reversed(spec.derive.items()):
+        needed |= {rule.source} if name in needed else set()
+    return {name: rule for name, rule in spec.derive.items() if name in needed}
+
+
+def _with_keys(header: Iterable[str], spec: CorpusSpec) -> set[str]:
+    """Returns the columns of a table, with those that a join needs and `derive:` makes of them."""
+    columns = set(header)
+    for name, rule in _derived_keys(spec).items():
+        columns |= {name} if rule.source in columns else set()
+    return columns
+
+
+def _cut_out(cells: pd.Series[str], rule: Derive) -> pd.Series[str]:
+    """Derives a key; where the pattern is not found, it is blank, which has no partner."""
+    pattern = re.compile(rule.pattern)
+    found = {cell: pattern.search(cell) for cell in cells.unique()}
+    group = 1 if pattern.groups else 0
+    cut = {cell: match[group] or "" if match else "" for cell, match in found.items()}
+    return pd.Series([cut[cell] for cell in cells], index=cells.index, dtype="str")
+
+
+def _columns_read(spec: CorpusSpec, number: int) -> set[str]:
+    return _columns_kept(spec, number) | set(spec.tables[number].where)
+
+
+def _columns_kept(spec: CorpusSpec, number: int) -> set[str]:
+    used = {column for _, column in spec.columns_used()}
     used |= {left for table in spec.tables if table.join for left in table.join.keys}
     join = spec.tables[number].join
-    used |= set(join.keys.values()) if join else set()
-    return frame[[name for name in frame.columns if name in used]]
+    return used | (set(join.keys.values()) if join else set())
+
+
+def sift_table(parts: Sequence[pd.DataFrame], spec: CorpusSpec, number: int) -> Rows:
+    """Puts the parts of a table together, without rows that are not wanted, or told already.
+
+    Args:
+      parts: The rows of its files.
+      spec: The tables, and which of their columns are used.
+      number: Which table it is.
+
+    Returns:
+      The rows, and what was left out. As rows of the corpus, those of the first table count, and of
+      others those that are left out by `where:`.
+    """
+    sifted = [wanted_rows(select(part, spec, number), spec, number) for part in parts]
+    frame = pd.concat([rows.frame for rows in sifted], ignore_index=True)
+    num_rows = sum(rows.num_rows for rows in sifted)
+    distinct = distinct_rows(frame, spec, number)
+    log = RejectLog.concat([*(rows.log for rows in sifted), distinct.log])
+    return Rows(distinct.frame, log, num_rows + distinct.num_rows)
+
+
+def wanted_rows(frame: pd.DataFrame, spec: CorpusSpec, number: int) -> Rows:
+    """Leaves out rows of a table, or of a part of it, that `where:` does not name.
+
+    Returns:
+      The others, with the columns that are used beside, and the log of those left out; see
+      `sift_table`.
+    """
+    table = spec.tables[number]
+    is_wanted = pd.Series(True, index=frame.index)
+    first = pd.Series("", index=frame.index, dtype="str")  # the column that leaves a row out
+    for name, cells in table.where.items():
+        told = clean(pd.Series(cells, dtype="str"), missing=table.missing)
+        fits = frame[name].isin(told)
+        first = first.mask(is_wanted & ~fits, name)
+        is_wanted &= fits
+    log = RejectLog()
+    for name in table.where:
+        log = _log_rows(log, frame[first == name], "excluded", "not_wanted", name)
+    kept = _columns_kept(spec, number) | {TABLE, LINE}
+    columns = [name for name in frame.columns if name in kept]
+    num_rows = len(frame) if number == 0 else int((~is_wanted).sum())
+    return Rows(frame.loc[is_wanted, columns], log, num_rows)
+
+
+def distinct_rows(frame: pd.DataFrame, spec: CorpusSpec, number: int) -> Rows:
+    """Keeps the first of the rows of a table that tell the same, if the table says `distinct`.
+
+    All rows that tell the same must be given together, in order.
+
+    Returns:
+      The rows; the log of the others; and by how many rows they change those of the corpus.
+    """
+    if not spec.tables[number].distinct:
+        return Rows(frame, RejectLog(), 0)
+    told = [name for name in frame.columns if name not in (TABLE, LINE)]
+    is_again = frame.duplicated(told)
+    log = _log_rows(RejectLog(), frame[is_again], "noted", "duplicate_row", "")
+    num_less = int(is_again.sum()) if number == 0 else 0
+    return Rows(frame[~is_again], log, -num_less)
 
 
 def join_table(rows: Rows, right: pd.DataFrame, join: Join) -> Rows:
@@ -255,8 +388,8 @@ def join_table(rows: Rows, right: pd.DataFrame, join: Join) -> Rows:
     outcome: Outcome = "rejected" if join.unmatched == "reject" else "reported"
     log = rows.log
     if join.unmatched == "reject":
-        log = _log_alone(log, left[alone], outcome, names)
-    log = _log_alone(log, right[unused], "reported", names)
+        log = _log_rows(log, left[alone], outcome, "join_unmatched", names)
+    log = _log_rows(log, right[unused], "reported", "join_unmatched", names)
     # A name that both sides have is the left one's; where that would matter, it was refused.
     many_right = join.cardinality == "one_to_many"
     ours = left.drop(columns=[TABLE, LINE]) if many_right else left
@@ -294,12 +427,7 @@ def explode_table(rows: Rows, spec: CorpusSpec) -> Rows:
         telling |= {rule.source} if name in telling else set()
     kept = {column for _, column in used}
     made, left_out = explode_rows(rows.frame, spec.explode, image_columns=telling, kept=kept)
-    log = rows.log.adding(
-        outcome="excluded",
-        code="part_without_image",
-        kind="row",
-        entries=left_out[[TABLE, LINE]].rename(columns={TABLE: "table", LINE: "line"}),
-    )
+    log = _log_rows(rows.log, left_out, "excluded", "part_without_image", "")
     num_more = len(made) + len(left_out) - len(rows.frame)
     return Rows(made, log, rows.num_rows + num_more)
 
@@ -316,11 +444,11 @@ def join_cells(cells: pd.DataFrame) -> pd.Series[str]:
     return functools.reduce(lambda a, b: a + KEY_SEPARATOR + b, columns)
 
 
-def _log_alone(log: RejectLog, rows: pd.DataFrame, outcome: Outcome, column: str) -> RejectLog:
+def _log_rows(
+    log: RejectLog, rows: pd.DataFrame, outcome: Outcome, code: str, column: str
+) -> RejectLog:
     entries = rows[[TABLE, LINE]].rename(columns={TABLE: "table", LINE: "line"})
-    return log.adding(
-        outcome=outcome, code="join_unmatched", kind="row", entries=entries, column=column
-    )
+    return log.adding(outcome=outcome, code=code, kind="row", entries=entries, column=column)
 
 
 def repeated_keys(left: pd.DataFrame, right: pd.DataFrame, join: Join) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +33,7 @@ from medical_images.spec_features import (
 )
 from medical_images.spec_masks import MaskFeature
 
+BETWEEN_PATHS = "\0"  # of the files of one mask; no path can hold it
 _WHOLE = r"[+-]?\d{1,18}(?:\.0*)?"
 _AGE = re.compile(r"(?P<number>\d{1,3}(?:\.\d*)?|\d{1,3}(?P<unit>[YMWD]))(?P<plus>\+?)")
 _PER_YEAR = {"M": 12.0, "W": 365.25 / 7, "D": 365.25}
@@ -63,8 +65,8 @@ class Parsed:
     Attributes:
       values: One for each row: class name (str; "" is to be masked), labels (tuple of str),
         float64, int64, text (of a date, ISO 8601), a box (tuple xmin, ymin, xmax, ymax in pixels
-        and label, or None), the path of a mask (str, "" for none), or its runs as they stand. Where
-        a fault is, anything.
+        and label, or None), the paths of a mask (str, `BETWEEN_PATHS` between them, "" for one that
+        is not told), or its runs as they stand. Where a fault is, anything.
       faults: What could not be parsed.
     """
 
@@ -286,13 +288,16 @@ _PARSERS: Mapping[type, Callable[[Any, Any], _Result]] = {
 
 
 def _parse_mask(feature: MaskFeature, rows: pd.DataFrame) -> Parsed:
-    """Fills in the path of each mask, or takes its runs as they are."""
+    """Fills in the paths of each mask, or takes its runs as they are."""
     if feature.runs is not None:
         return Parsed(rows[feature.runs.column])
-    assert feature.template is not None  # the spec is checked
-    paths = feature.template.row_keys(rows)
-    fault = Fault("path_escape", feature.template.columns[0], leads_out(paths))
-    return Parsed(paths, _present([fault]))
+    faults: list[Fault] = []
+    paths: list[pd.Series[str]] = []
+    for template in feature.templates:
+        paths.append(template.row_keys(rows))
+        faults.append(Fault("path_escape", template.columns[0], leads_out(paths[-1])))
+    together = functools.reduce(lambda one, other: one + BETWEEN_PATHS + other, paths)
+    return Parsed(together, _present(faults))
 
 
 def leads_out(paths: pd.Series[str]) -> pd.Series[bool]:

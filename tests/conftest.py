@@ -18,7 +18,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 REPOSITORY = pathlib.Path(__file__).parent.parent
 DUMMY_DATA = REPOSITORY / "dummy_data"
-SPECS = REPOSITORY / "examples" / "specs"
+SPECS = REPOSITORY / "medical_images" / "catalog"
 
 
 @pytest.fixture(scope="session")

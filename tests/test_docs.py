@@ -13,6 +13,7 @@ import pytest
 import tensorflow_datasets as tfds
 import yaml
 from conftest import REPOSITORY, SPECS, build
+from transcripts import prepare, rerun, settled
 
 import medical_images as mi
 from medical_images import rejects, spec, spec_features, spec_images, spec_parts, spec_privacy
@@ -138,3 +139,11 @@ def test_versions_agree():
     assert f"## {mi.__version__}" in changelog
     assert tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
     assert pathlib.Path(mi.__file__).name == "__init__.py"
+
+
+@pytest.mark.parametrize("name", ["tutorial.md", "hannover.md"])
+def test_commands_of_the_documents_print_what_these_say(name, request, tmp_path):
+    text = (REPOSITORY / "docs" / name).read_text(encoding="utf-8")
+    needs_data = "covid-19-image-repository" in text
+    prepare(tmp_path, request.getfixturevalue("realdata") if needs_data else None)
+    assert settled(rerun(text, tmp_path)[0]) == settled(text)

@@ -149,6 +149,35 @@ def test_an_image_without_a_mask_may_have_an_empty_one(corpus, tmp_path):
         assert bool(example["lesion"].any()) == (example["id"] != b"3")
 
 
+@pytest.mark.parametrize("beam", [{}, {"beam_runner": "FnApiRunner"}], ids=["local", "beam"])
+def test_a_mask_may_be_cut_in_several_files(corpus, tmp_path, beam):
+    """Each half of the lesion in a file of its own, of which some images have but one."""
+    (corpus / "half").mkdir()
+    whole = {}
+    for path in sorted((corpus / "mask").iterdir()):
+        labels = np.array(Image.open(path))
+        middle = 32 + 4 * int(path.stem)
+        for number, part in enumerate((slice(0, middle), slice(middle, None)), 1):
+            half = np.zeros_like(labels)
+            half[:, part] = labels[:, part] * 255
+            labels[:, part] *= number
+            if number == 1 or path.stem != "3":
+                Image.fromarray(half).save(corpus / "half" / f"{path.stem}_{number}.png")
+            else:
+                labels[:, part] = 0
+        whole[path.stem.encode()] = labels
+    spec = json.loads(spec_of(corpus).read_text())
+    spec["features"]["lesion"] = {
+        "type": "mask",
+        "path": ["half/{id}_1.png", "half/{id}_2.png"],
+        "values": ["skin", "left", "right"],
+    }
+    (corpus / "corpus.yaml").write_text(json.dumps(spec))
+    builder = build(corpus / "corpus.yaml", tmp_path / "data", **beam)
+    for example in tfds.as_numpy(builder.as_dataset(split="train")):
+        np.testing.assert_array_equal(example["lesion"][..., 0], whole[example["id"]])
+
+
 def test_accepted_codes_are_not_counted_against_the_share(corpus, tmp_path):
     (corpus / "mask" / "3.png").unlink()
     spec = spec_of(corpus, rejects={"accept": ["mask_missing"]})

@@ -14,6 +14,7 @@ from dicom_files import dicom_bytes
 from image_readers import chunk
 from PIL import Image
 
+import medical_images as mi
 from medical_images.errors import BuildError
 from medical_images.header_facts import facts_of_files, read_pixel_sizes
 from medical_images.images import ImageFile, frame_of_files, list_images, open_folder, walk
@@ -75,6 +76,22 @@ def test_sizes_of_arrays_are_their_shapes(tmp_path):
 def spec_of(**keys) -> CorpusSpec:
     base = {"name": "mine", "images": {"path": "{id}.*"}, "features": {"id": {"type": "text"}}}
     return CorpusSpec.from_dict({**base, **keys})
+
+
+def test_with_tables_a_folder_of_one_of_several_templates_may_be_absent(tmp_path):
+    (tmp_path / "jpeg").mkdir()
+    (tmp_path / "jpeg" / "1.png").write_bytes(encoded("PNG", 1))
+    (tmp_path / "t.csv").write_text("id\n1\n", encoding="utf-8")
+    keys = {"images": {"path": ["train/{id}.png", "jpeg/{id}.png"]}, "splits": {"train": "1"}}
+    spec = spec_of(tables=[{"path": "t.csv"}], **keys)
+    assert len(mi.index(mi.from_corpus(spec, root=tmp_path))) == 1
+    with pytest.raises(
+        mi.SpecError, match=r"no folder '.*train'"
+    ):  # paths alone tell what there is
+        mi.from_corpus(spec_of(**keys), root=tmp_path)
+    spec = spec_of(tables=[{"path": "t.csv"}], **keys | {"images": {"path": ["a/{id}", "b/{id}"]}})
+    with pytest.raises(mi.SpecError, match="2 problems"):
+        mi.from_corpus(spec, root=tmp_path)
 
 
 def test_headers_are_read_only_for_what_the_spec_needs(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from PIL import Image
 from strategies import FEW, MANY
 
 from medical_images.errors import ImageError
-from medical_images.masks import empty_mask, mask_of_file, mask_of_runs
+from medical_images.masks import empty_mask, mask_of_file, mask_of_files, mask_of_runs
 from medical_images.pixels import encode_png
 from medical_images.spec_masks import MaskFeature
 
@@ -182,6 +182,65 @@ class TestFiles:
             assert "whole" in fault_of(mask_of_file, np.array([[0, value]]), feature())
 
 
+LEFT, RIGHT = np.array([[0, 0, 7, 7]], np.uint8), np.array([[255, 0, 0, 0]], np.uint8)
+
+
+class TestSeveralFiles:
+    """One mask of which each object, or each class, has a file of its own."""
+
+    PATHS = ("left/{id}.png", "right/{id}.png", "{id}_more.png")
+
+    def several(self, **keys):
+        return MaskFeature(type="mask", path=list(self.PATHS), **keys)
+
+    def test_objects_have_the_numbers_of_their_files(self):
+        mask = mask_of_files([LEFT, file_of(Image.fromarray(RIGHT)), None], self.several())
+        assert mask.dtype == np.uint8
+        assert mask.tolist() == [[2, 0, 1, 1]]
+        assert mask_of_files([None, None, RIGHT], self.several()).tolist() == [[3, 0, 0, 0]]
+        assert mask_of_files([None] * 3, self.several()) is None
+
+    def test_indices_of_all_files_hold(self):
+        union = self.several(files="union", map={255: 1, 7: 2}, values=["skin", "hair", "mole"])
+        assert mask_of_files([LEFT, RIGHT, RIGHT], union).tolist() == [[1, 0, 2, 2]]
+        assert "9" in fault_of(mask_of_files, [LEFT, LEFT + 2, None], union)
+
+    def test_one_path_keeps_its_indices(self):
+        assert mask_of_files([INDICES], feature()).tolist() == INDICES.tolist()
+
+    @pytest.mark.parametrize(
+        ("files", "keys", "code", "name"),
+        [
+            ([LEFT, LEFT], {}, "mask_unreadable", "same pixels"),
+            ([LEFT, LEFT + 1], {"files": "union"}, "mask_unreadable", "same pixels"),
+            ([LEFT, INDICES], {}, "mask_unreadable", "1, 2, 3"),
+            ([LEFT, RIGHT[:, :3]], {}, "mask_size", "4 x 1 and 3 x 1"),
+            ([LEFT, b"<html>"], {}, "mask_unreadable", "PNG, TIFF"),
+        ],
+    )
+    def test_what_is_refused(self, files, keys, code, name):
+        assert name in fault_of(mask_of_files, files, self.several(**keys), code=code)
+
+    @pytest.mark.parametrize("files", ["numbered", "union"])
+    @given(st.data())
+    def test_only_one_error_and_no_index_out_of_nowhere(self, files, data):
+        some = st.none() | hnp.arrays(np.uint8, (2, 2), elements=st.sampled_from([0, 0, 1, 2]))
+        drawn_files = data.draw(st.lists(some, min_size=3, max_size=3))
+        try:
+            mask, code = mask_of_files(drawn_files, self.several(files=files)), None
+        except ImageError as error:
+            mask, code = None, error.code
+        assert code in (None, "mask_unreadable")
+        if code is not None:
+            return
+        present = [(k, f) for k, f in enumerate(drawn_files, 1) if f is not None]
+        assert (mask is None) == (not present)
+        for number, file in present:
+            told = np.where(file, number, 0) if files == "numbered" else file
+            np.testing.assert_array_equal(mask[file != 0], told[file != 0])
+        assert mask is None or (mask[np.all([f == 0 for _, f in present], axis=0)] == 0).all()
+
+
 def drawn(cells, *, size, order, start, relative):
     """The mask of runs, pixel by pixel."""
     width, height = size
@@ -293,6 +352,8 @@ class TestRuns:
 class TestSpec:
     def test_columns_that_are_read(self):
         assert MaskFeature(type="mask", path="{a}/{b}_{a}.png").columns("m") == ("a", "b")
+        several = MaskFeature(type="mask", path=["{a}/{b}.png", "{c}/{b}.png"])
+        assert several.columns("m") == ("a", "b", "c")
         assert runs().columns("m") == ("rle",)
 
     def test_texts_of_yaml(self):
@@ -321,6 +382,11 @@ class TestSpec:
             ({"runs": {"column": "r"}, "values": ["x"]}, "0 and 1"),
             ({"runs": {"column": "r", "start": 2}}, "less than or equal to 1"),
             ({"path": "{a}.png", "wrong": 1}, "wrong"),
+            ({"path": []}, "at least 1"),
+            ({"path": ["{a}.png", "{b}*.png"]}, "wildcards"),
+            ({"path": ["{a}.png", "{a}.png"]}, "twice"),
+            ({"path": "{a}.png", "files": "union"}, "several paths"),
+            ({"path": ["{a}.png", "{b}.png"], "values": ["no", "yes"]}, "1 to 2"),
         ],
     )
     def test_what_is_refused(self, keys, message):

@@ -23,13 +23,13 @@ def bccd(realdata, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def hannover(realdata, tmp_path_factory):
-    return build_real(realdata, "hannover", tmp_path_factory.mktemp("hannover"))
+    return build_real(realdata, "hannover_covid", tmp_path_factory.mktemp("hannover"))
 
 
 def build_real(realdata, name, folder):
     spec = folder / "corpus.yaml"  # rejects are listed beside it
     spec.write_text((SPECS / f"{name}.yaml").read_text(encoding="utf-8"), encoding="utf-8")
-    return build(spec, folder / "data", name=name, root=str(realdata / name))
+    return build(spec, folder / "data", name=name, root=str(realdata / name.partition("_")[0]))
 
 
 def test_bccd_loses_no_image_and_no_box_but_the_two_without_area(bccd):

@@ -145,4 +145,4 @@ def test_an_index_names_no_image_file(phantom_builder):
     columns = set(mi.index(phantom_builder).columns)
     made_here = {"_split", "_group", "_key", "_position"}
     assert columns == {*phantom_builder.info.features, *made_here} - {"image"}
-    assert "images/" not in json.dumps(phantom_builder.info.metadata)
+    assert "PH_" not in json.dumps(phantom_builder.info.metadata)

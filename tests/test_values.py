@@ -432,6 +432,10 @@ def test_paths_and_runs_of_masks_are_read():
     assert (fault.code, fault.column, fault.mask.tolist()) == (
         "path_escape", "id", [False, True, False, True],
     )  # fmt: skip
+    several = _feature(type="mask", path=["{id}_m.png", "b/{runs}.png"])
+    both = parse_feature("m", several, rows)
+    assert both.values.tolist()[::2] == ["1_m.png\0b/1 2.png", "\0"]
+    assert [fault.mask.tolist() for fault in both.faults] == [fault.mask.tolist()]
     runs = _feature(type="mask", runs={"column": "runs", "none": ["-1"]}, missing=["?"])
     parsed = parse_feature("m", runs, rows)
     assert (parsed.values.tolist(), parsed.faults) == (["1 2", "-1", "", "?"], ())

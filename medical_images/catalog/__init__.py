@@ -10,7 +10,6 @@ import functools
 import pathlib
 
 from medical_images.errors import Problem, SpecError, nearest
-from medical_images.spec import LoadedSpec, load_spec
 
 _FOLDER = pathlib.Path(__file__).parent
 
@@ -31,6 +30,10 @@ def path_of(name: str) -> pathlib.Path:
 
     Raises:
       SpecError: The catalog has no such corpus.
+
+    Example:
+      >>> path_of('ham10000').name
+      'ham10000.yaml'
     """
     if name not in names():
         what = f"the catalog has no corpus '{name}'; {nearest(name, names())}"
@@ -38,18 +41,11 @@ def path_of(name: str) -> pathlib.Path:
     return _FOLDER / f"{name}.yaml"
 
 
-def load(name: str, *, root: str | None = None) -> LoadedSpec:
-    """Reads the spec of a corpus.
-
-    Args:
-      name: One of `names()`.
-      root: Where the corpus lies.
-
-    Raises:
-      SpecError: The catalog has no such corpus.
+def holds(path: str) -> bool:
+    """Tells whether a spec is a file of the catalog.
 
     Example:
-      >>> load('ham10000').spec.group
-      ('lesion_id',)
+      >>> holds(str(path_of('ham10000'))), holds('corpus.yaml')
+      (True, False)
     """
-    return load_spec(path_of(name), root=root)
+    return pathlib.Path(path).parent == _FOLDER

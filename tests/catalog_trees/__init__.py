@@ -2,8 +2,8 @@
 
 A module has the name of its corpus, and
 
-- `write(tree)`: writes tables and images below `tree.root`, with the headers, sentinels and oddities
-  of the real ones and pixels of the phantom;
+- `write(tree)`: writes tables and images below `tree.root`, with the headers, sentinels and
+  oddities of the real ones and pixels of the phantom;
 - `EXPECTED`: what a build of it must hold.
 
 Nothing in them is of a real patient.
@@ -91,10 +91,8 @@ class Tree:
         csv.writer(text, lineterminator=end, delimiter=separator).writerows(rows)
         self.write(path, text.getvalue().encode(encoding))
 
-    def pixels(
-        self, size: tuple[int, int] = (24, 32), *, look: str = "nv"
-    ) -> NDArray[np.uint8]:
-        """Draws an image of the phantom: uint8 of shape (height, width, 3), never the same twice."""
+    def pixels(self, size: tuple[int, int] = (24, 32), *, look: str = "nv") -> NDArray[np.uint8]:
+        """Draws an image: uint8 of shape (height, width, 3), never the same twice."""
         assert look in CLASSES
         return draw_image(look, next(self._numbers), *size, 7)
 

@@ -1,0 +1,1 @@
+"""Audits: what in a corpus may mislead whoever trains on it, told in numbers and row numbers."""

@@ -1,0 +1,161 @@
+"""What a draft says of groups and splits."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from medical_images.drafting import groups, official_splits
+from medical_images.drafting.composed import Composed
+from medical_images.drafting.image_rows import Rows
+from medical_images.drafting.joining import FILE, Joined
+from medical_images.drafting.survey import stem_of
+
+
+def find_group(
+    rows: Rows, *, has_tables: bool
+) -> tuple[groups.GroupGuess | None, list[groups.GroupGuess]]:
+    """Returns what may be the group, and what else may."""
+    columns = {str(c): rows.frame[c].tolist() for c in rows.frame.columns if not c.startswith("\0")}
+    found = groups.by_column(columns, images=rows.images) if has_tables else []
+    by_path = groups.by_path(rows.all_images) if rows.all_images else None
+    is_repeated = bool(found) and (rows.is_many or found[0].num_groups < found[0].num_rows)
+    if found and (is_repeated or by_path is None):
+        return found[0], found[1:]
+    if by_path is not None and 1 < by_path.num_groups < by_path.num_rows:
+        return by_path, found
+    return (found[0], found[1:]) if found else (None, [])
+
+
+def say_group(
+    draft: Composed,
+    guess: groups.GroupGuess | None,
+    others: Sequence[groups.GroupGuess],
+    derive: dict[str, Any],
+) -> None:
+    """Writes the group, or that there is none."""
+    if guess is None:
+        draft.say(("splits",), "? no column and no name tells which images are of one patient: each"
+                  " image may go to any split; if you know more, give `group:`")  # fmt: skip
+        return
+    column = guess.column
+    if guess.pattern:
+        column = column if column not in derive else f"{column}_of_path"
+        derive[column] = {"from": guess.source, "pattern": guess.pattern, "optional": True}
+    draft.data["group"] = column
+    options = [other.column for other in others]
+    who = groups.who_of(guess.column)
+    if guess.pattern or options or who != "patient":
+        draft.ask(("group",), f"images of one group stay in one split: {guess.why}", options)
+    else:
+        draft.say(("group",), f"images of one group stay in one split: {guess.why}")
+    if not guess.pattern:
+        draft.after[("privacy",)] = [
+            f"pseudonymize: [{column}]  # hides these ids by a key of yours"
+        ]
+        draft.data["privacy"] = {"strip_metadata": True}
+
+
+def find_splits(
+    rows: Rows, joined: Joined, lists: Mapping[str, set[str]]
+) -> official_splits.OfficialSplits | None:
+    """Returns the corpus's own splits: of tables, a column, lists or folders."""
+    if joined.files and (
+        found := official_splits.by_table(FILE, joined.files, rows.frame[FILE].tolist())
+    ):
+        return found
+    columns = rows.frame.drop(columns=[FILE], errors="ignore")
+    if found := official_splits.by_column(columns):
+        return found
+    if lists and not rows.is_many:
+        names = [{p, p.rsplit("/", 1)[-1], stem_of(p)} if p else set() for p in rows.images]
+        if found := official_splits.by_lists(lists, names):
+            return found
+    if "official_split" in rows.frame:
+        return None
+    return official_splits.by_folder(rows.images) if all(rows.images) else (
+        _by_folder_of_some(rows))  # fmt: skip
+
+
+def _by_folder_of_some(rows: Rows) -> official_splits.OfficialSplits | None:
+    has_image = [path for path in rows.images if path]
+    found = official_splits.by_folder(has_image)
+    if found is None:
+        return None
+    told = iter(found.of_rows)
+    of_rows = tuple(next(told) if path else "" for path in rows.images)
+    return dataclasses.replace(found, of_rows=of_rows)
+
+
+def say_splits(
+    draft: Composed,
+    splits: official_splits.OfficialSplits | None,
+    rows: Rows,
+    guess: groups.GroupGuess | None,
+    copies: Mapping[str, str],
+) -> None:
+    """Writes the corpus's own splits where they part no group, and planned ones elsewhere."""
+    derive = draft.data["derive"]
+    planned = _planned(rows, guess, copies)
+    if planned["train"] != 0.8:
+        draft.ask(("splits",), "too few images for tenths that hold whole groups")
+    if splits is None:
+        draft.data["splits"] = planned
+        return
+    leaks = official_splits.leaks_of(splits, _cells_of(rows, guess))
+    leaks += official_splits.leaks_of(splits, [copies.get(path, "") for path in rows.images])
+    keys: dict[str, Any]
+    if splits.files:
+        keys = {"files": dict(splits.files)}
+    else:
+        keys = {"column": splits.column, "values": {k: list(v) for k, v in splits.values.items()}}
+        if splits.pattern:
+            derive[splits.column] = {"from": "images.path", "pattern": splits.pattern}
+    untold = sum(not split for split, path in zip(splits.of_rows, rows.images, strict=True) if path)
+    what = f"the corpus's own splits, told by {splits.why}"
+    if leaks:
+        draft.data["splits"] = planned
+        draft.ask(
+            ("splits",), f"{what}, would part {leaks:,} groups, so that these are planned anew",
+            ["allow_leaks: true with the corpus's own"],
+        )  # fmt: skip
+        if splits.pattern:
+            del derive[splits.column]
+        return
+    if untold:
+        what += f"; the {untold:,} images of none are the split `unassigned`"
+        keys = {"unassigned": "rest", **keys}
+    draft.data["splits"] = keys
+    draft.ask(("splits",), what, ["{train: 0.8, validation: 0.1, test: 0.1}"])
+
+
+def _planned(
+    rows: Rows, guess: groups.GroupGuess | None, copies: Mapping[str, str]
+) -> dict[str, float]:
+    """Returns shares that can hold the largest group."""
+    cells = _cells_of(rows, guess)
+    pairs = {(path, cell or path) for path, cell in zip(rows.images, cells, strict=True) if path}
+    largest = max(collections.Counter(cell for _, cell in pairs).values(), default=1)
+    largest = max(largest, max(collections.Counter(copies.values()).values(), default=1))
+    images = len({path for path, _ in pairs})
+    if images < 10:
+        return {"train": 1}
+    if 0.1 * images >= largest or largest == 1:
+        return {"train": 0.8, "validation": 0.1, "test": 0.1}
+    if images >= 20 and 0.2 * images >= largest:
+        return {"train": 0.6, "validation": 0.2, "test": 0.2}
+    return {"train": 0.6, "test": 0.4}
+
+
+def _cells_of(rows: Rows, guess: groups.GroupGuess | None) -> list[str]:
+    if guess is None:
+        return list(rows.images)
+    if rows.is_many:
+        return [""] * len(rows.images)
+    if not guess.pattern:
+        return [str(cell) for cell in rows.frame[guess.column]]
+    pattern = re.compile(guess.pattern)
+    return [m[1] if (m := pattern.search(path)) else "" for path in rows.images]

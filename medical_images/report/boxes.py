@@ -1,0 +1,45 @@
+"""Boxes in images: how many of each kind, and in how many images. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from medical_images.report.blocks import Block, Cell, Table
+from medical_images.report.counting import bars_of, counts_of, several, split_table
+from medical_images.report.dataset import Dataset, Feature
+from medical_images.report.disclosure import Disclosure
+
+_BOX = "box"  # the name of those without a class
+
+
+def show_boxes(dataset: Dataset, feature: Feature, disclosure: Disclosure) -> Iterator[Block]:
+    """Counts the boxes of a feature by class and split, and the images that have them."""
+    labels = dataset.table[feature.name].map(
+        lambda boxes: [box.get("label") or _BOX for box in (() if boxes is None else boxes)]
+    )
+    splits, names = dataset.splits, feature.classes or (_BOX,)
+    boxes = pd.DataFrame({"split": splits, "label": labels}).explode("label")
+    images = pd.DataFrame({"split": splits, "label": labels.map(lambda told: sorted(set(told)))})
+    images = images.explode("label")
+    of_boxes = split_table(boxes["label"], boxes["split"], names, dataset)
+    of_images = split_table(images["label"], images["split"], names, dataset)
+    rows = [
+        [
+            Cell(name),
+            *(
+                Cell(disclosure.text(count), f"in {several(disclosure.text(of), 'image')}")
+                for count, of in zip(
+                    counts_of(of_boxes, name), counts_of(of_images, name), strict=True
+                )
+            ),
+        ]
+        for name in names
+    ]
+    without = counts_of(split_table(labels.map(len) == 0, splits, [True], dataset), True)
+    rows.append([Cell("images without a box"), *map(Cell, map(disclosure.text, without))])
+    means = of_boxes.sum() / pd.Series(dataset.sizes)
+    rows.append([Cell("boxes of an image, on average"), *(Cell(f"{mean:.1f}") for mean in means)])
+    yield bars_of(of_images, dataset, disclosure, title=f"Images with a box of {feature.name}")
+    yield Table.of(f"Boxes of {feature.name} by split", ["box", *dataset.sizes], rows)
