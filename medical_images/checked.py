@@ -9,7 +9,7 @@ from typing import Any
 from medical_images.audit.findings import Finding
 from medical_images.audit.near_copies import NearCopies
 from medical_images.dataset_certificate import Certificate
-from medical_images.errors import some_lines
+from medical_images.errors import Problem, some_lines
 from medical_images.rejects import CODES, RejectLog
 
 MOST_LINES = 5
@@ -104,7 +104,8 @@ class Check:
 
     Attributes:
       accepted: Whether a build would begin and, as far as the sample tells, end.
-      refusal: Why not, with all problems; blank if it is accepted.
+      refusal: Why not; blank if it is accepted.
+      problems: All that was found wrong, of which `refusal` shows the first.
       name: Of the corpus; blank if the spec cannot be read.
       counts: `rows`, `image_files`, `images` (to be written), `groups` and `splits`
         ({split: images}); the latter two only of a plan.
@@ -119,6 +120,7 @@ class Check:
 
     accepted: bool
     refusal: str = ""
+    problems: Sequence[Problem] = ()
     name: str = ""
     counts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     rejects: Sequence[RejectedRows] = ()
@@ -142,8 +144,8 @@ class Check:
     def as_dict(self) -> dict[str, Any]:
         """Returns all of it in what JSON can hold."""
         told = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        told["rejects"] = [dataclasses.asdict(each) for each in self.rejects]
-        told["findings"] = [dataclasses.asdict(each) for each in self.findings]
+        for name in ("problems", "rejects", "findings"):
+            told[name] = [dataclasses.asdict(each) for each in told[name]]
         for name in ("sample", "estimate"):
             told[name] = None if told[name] is None else dataclasses.asdict(told[name])
         told["near_copies"] = None if self.near_copies is None else self.near_copies.as_dict()
@@ -160,8 +162,10 @@ def _lines(found: Check) -> Iterator[str]:
     if found.refusal:
         yield found.refusal
     if found.counts:
-        yield _told_of_counts(found.counts)
-    yield from map(str, found.rejects)
+        yield _told_of_counts(found.counts, accepted=found.accepted)
+    for rejected in found.rejects:
+        if f"{rejected.code}: {rejected.meaning}" not in found.refusal:
+            yield str(rejected)
     if found.certificate is not None:
         yield from ("", str(found.certificate))
     if found.findings:
@@ -175,10 +179,10 @@ def _lines(found: Check) -> Iterator[str]:
     yield "Nothing was written."
 
 
-def _told_of_counts(counts: Mapping[str, Any]) -> str:
+def _told_of_counts(counts: Mapping[str, Any], *, accepted: bool) -> str:
     read = f"{counts['rows']:,} rows and {counts['image_files']:,} image files"
     groups = f" of {counts['groups']:,} groups" if "groups" in counts else ""
-    return f"{read}: {counts['images']:,} images{groups} to write"
+    return f"{read}: {counts['images']:,} images{groups} {'to write' if accepted else 'are left'}"
 
 
 def _told_of_sample(sample: Sample) -> str:

@@ -92,7 +92,7 @@ def check(
         if tried.num_unusable:
             planned = planned.without(tried.faults)
     except CorpusError as error:
-        return dataclasses.replace(found, refusal=str(error))
+        return dataclasses.replace(found, refusal=str(error), problems=error.problems)
     except storage_errors() as error:
         raise BuildError(f"the corpus cannot be read: {in_words(error)}") from None
     estimate = _estimate(planned, tried, seconds, data_dir)

@@ -277,11 +277,11 @@ def read_corpus(loaded: LoadedSpec) -> ReadCorpus:
     sums = manifest.sums_of(root, list(input_paths(spec).values()))
     rows = tables.read_rows(spec, root=root, source=loaded.source) if spec.tables else None
     lists = tables.read_lists(spec, root=root, source=loaded.source)
-    files = images.list_images(
-        root, spec.images, exclude=no_images(loaded), needs_all=not spec.tables
-    )
-    files = files.assign(**facts_of_files(root, files, spec))
     with places_of(loaded):
+        files = images.list_images(
+            root, spec.images, exclude=no_images(loaded), needs_all=not spec.tables
+        )
+        files = files.assign(**facts_of_files(root, files, spec))
         joined = join_images(rows, files, spec, lists)
     check_names([*clashing_rows(joined.records), *twin_rows(joined.log)])
     joined = apply_copies(joined, find_copies(root, joined.records, spec.images), spec)

@@ -16,8 +16,8 @@ from medical_images.drafting.compose import compose, lines_of_list
 from medical_images.drafting.composed import Composed
 from medical_images.drafting.document import flow_of, render, scalar
 from medical_images.drafting.joining import Joined, join_found
-from medical_images.drafting.naming import Files
-from medical_images.drafting.survey import Survey, survey
+from medical_images.drafting.naming_made import Files
+from medical_images.drafting.survey import Survey, extension_of, survey
 from medical_images.drafting.tables_found import FoundTable, read_found
 from medical_images.errors import Problem, SpecError, TableError, nearest
 from medical_images.yaml_source import Path, parse_yaml
@@ -114,7 +114,10 @@ def infer_spec(
         raise SpecError([Problem(where="folder", what=f"there is no folder '{root}'")])
     found = survey(root)
     if not found.images and not found.tables:
-        what = f"there are neither images nor tables below '{root}'"
+        others = "; ".join(f"{n:,} {what}" for what, n in found.passed_over.items())
+        what = f"there are neither images nor tables below '{root}'" + (
+            f", but {others}" if others else "; give the folder that holds them"
+        )
         raise SpecError([Problem(where="folder", what=what)])
     read, passed_over = _read(found, tables)
     files = Files(found.images)
@@ -166,7 +169,7 @@ def _name_of(root: str) -> str:
 def _head(found: Survey) -> list[str]:
     kinds: dict[str, int] = {}
     for path in found.images:
-        extension = os.path.splitext(path)[1].lower() or "no extension"
+        extension = extension_of(path).lower() or "without extension"
         kinds[extension] = kinds.get(extension, 0) + 1
     listed = ", ".join(f"{number:,} {kind}" for kind, number in sorted(kinds.items()))
     masks = f", and {len(found.masks):,} masks" if found.masks else ""

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import datetime
 import math
+import re
+import zipfile
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 _BATCH = 10_000  # rows
+_MOST_CELLS = 50_000_000  # of a sheet; blank ones between others take memory too
+_MOST_BYTES = 1 << 30  # of a workbook that is unpacked
+_BLOCK, _LONGEST_TAG = 1 << 20, 1 << 10  # bytes
+_CELL = re.compile(rb"""<(?:\w+:)?c\b[^<>]*?\br=["']([A-Z]{1,3})(\d{1,7})["'][^<>]*(?<!/)>""")
 
 
 class SheetError(ValueError):
@@ -50,12 +56,15 @@ class SheetRows:
 def rows_of_workbook(file: BinaryIO, *, sheet: str | None = None) -> Iterator[list[str]]:
     """Yields the rows of a sheet, from its first one on; one without any cell is empty.
 
+    Of cells that are merged, each row has the value in the first column: a patient's id that stands
+    beside several rows is that of all of them.
+
     Args:
       file: A workbook: .xlsx, .xls or .ods.
       sheet: The name of the sheet; the first one by default.
 
     Raises:
-      SheetError: It cannot be read, or there is no such sheet.
+      SheetError: It cannot be read, would take all memory, or there is no such sheet.
     """
     try:
         import python_calamine as calamine
@@ -63,17 +72,62 @@ def rows_of_workbook(file: BinaryIO, *, sheet: str | None = None) -> Iterator[li
         what = "needs a library that is not installed; `pip install 'medical_images[xlsx]'`"
         raise SheetError(what) from None
     try:
+        _refuse_bomb(file)
         with calamine.CalamineWorkbook.from_filelike(file) as book:
             names = book.sheet_names
             if sheet is not None and sheet not in names:
                 raise SheetError(f"there is no sheet '{sheet}'; there are {', '.join(names)}")
             found = book.get_sheet_by_name(sheet or names[0])
             rows = found.to_python(skip_empty_area=False)
-    except (calamine.CalamineError, LookupError, OSError) as error:
+            merged = found.merged_cell_ranges or ()
+    except (
+        *(calamine.CalamineError, zipfile.BadZipFile, LookupError, OSError),
+        RuntimeError,  # of a part that is encrypted, or packed in a way that Python does not know
+    ) as error:
         raise SheetError(f"this is no workbook that can be read ({error})") from None
+    for (top, left), (bottom, _) in merged:
+        for row in rows[top + 1 : bottom + 1]:
+            if left < len(row) and any(cell != "" for cell in row):
+                row[left] = rows[top][left]
     for row in rows:
         cells = [as_text(value) for value in row]
         yield cells if any(cells) else []
+
+
+def _refuse_bomb(file: BinaryIO) -> None:
+    """Refuses a workbook whose sheets hold more than memory does, before they are held."""
+    if not zipfile.is_zipfile(file):
+        file.seek(0)
+        return
+    with zipfile.ZipFile(file) as packed:
+        parts = [part for part in packed.infolist() if part.filename.lower().endswith(".xml")]
+        if (num_bytes := sum(part.file_size for part in parts)) > _MOST_BYTES:
+            raise SheetError(f"unpacked, the workbook has {num_bytes:,} bytes")
+        for part in parts:
+            if "worksheets/" in part.filename.lower():
+                with packed.open(part) as sheet:
+                    _refuse_far_cells(sheet)
+    file.seek(0)
+
+
+def _refuse_far_cells(sheet: IO[bytes]) -> None:
+    rows = columns = 0
+    kept = b""
+    while block := sheet.read(_BLOCK):
+        block = kept + block
+        for letters, number in _CELL.findall(block):
+            rows, columns = max(rows, int(number)), max(columns, _number_of(letters))
+        kept = block[-_LONGEST_TAG:]
+    if rows * columns > _MOST_CELLS:
+        what = f"a sheet reaches to row {rows:,} and column {columns:,}"
+        raise SheetError(f"{what}; delete cells that stand far from all others")
+
+
+def _number_of(letters: bytes) -> int:
+    number = 0
+    for letter in letters:
+        number = 26 * number + letter - ord("A") + 1
+    return number
 
 
 def rows_of_parquet(file: BinaryIO) -> Iterator[list[str]]:
@@ -96,6 +150,8 @@ def rows_of_parquet(file: BinaryIO) -> Iterator[list[str]]:
                 for field in schema
             ]
             yield from map(list, zip(*columns, strict=True))
+    except UnicodeDecodeError:
+        raise SheetError("there are texts in it that are not UTF-8") from None
     except (pa.ArrowException, LookupError) as error:
         raise SheetError(f"this is no Parquet file that can be read ({error})") from None
 

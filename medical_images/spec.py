@@ -466,6 +466,8 @@ def load_spec(
         text = path.read_bytes().decode("utf-8")
     except storage_errors(UnicodeDecodeError) as error:
         what = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else "cannot be read"
+        if isinstance(error, IsADirectoryError):
+            what = "is a folder; name the YAML file that describes the corpus"
         raise SpecError([Problem(where=os.fspath(path), what=what)]) from None
     source = parse_yaml(text, name=os.fspath(spec))
     parsed = CorpusSpec.from_dict(source.data, source=source)
@@ -476,7 +478,7 @@ def load_spec(
 
 def is_of_catalog(spec: str) -> bool:
     """Tells whether a spec is named by its name in the catalog, and is not a file of that name."""
-    return spec in catalog.names() and not os.path.exists(spec)
+    return spec in catalog.names() and not os.path.isfile(spec)
 
 
 def manual_root(name: str, *, manual_dir: str | os.PathLike[str] | None = None) -> str:

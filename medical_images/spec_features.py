@@ -345,7 +345,8 @@ class IntFeature(_Number):
     Attributes:
       min: The least value accepted.
       max: The largest value accepted.
-      missing_as: The number that stands for a missing cell; without it such a row is rejected.
+      missing_as: The number that stands for a missing cell; without it such a row is rejected, or
+        with `across_rows: all` tells no number.
     """
 
     type: Literal["int"]

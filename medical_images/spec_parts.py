@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import posixpath
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -59,6 +60,7 @@ def is_read_back(day: datetime.date, pattern: str) -> bool:
 
 
 Tokens = Annotated[list[str], AfterValidator(lambda tokens: [normal_form(t) for t in tokens])]
+Cells = Annotated[Tokens, Field(min_length=1)]
 
 
 class SpecPart(BaseModel):
@@ -168,7 +170,7 @@ class Table(SpecPart):
     rename: dict[str, str] = {}
     aliases: dict[Name, list[Name]] = {}
     optional: list[Name] = []
-    where: dict[Name, Tokens] = {}
+    where: dict[Name, Cells] = {}
     distinct: bool = False
     file_column: Name | None = None
     join: Join | None = None
@@ -203,17 +205,26 @@ class Table(SpecPart):
         new = [*self.aliases, *(name for names in self.aliases.values() for name in names)]
         if twice := sorted({name for name in new if new.count(name) > 1}):
             raise ValueError(f"`aliases:` name {', '.join(map(repr, twice))} twice")
+        for name, others in self.aliases.items():
+            for other in others:
+                if self.rename.get(other, name) != name:
+                    new_name = self.rename[other]
+                    raise ValueError(
+                        f"`rename:` makes '{other}' '{new_name}', and `aliases:` '{name}'"
+                    )
         return self
 
     @model_validator(mode="after")
     def _possible_files(self) -> Self:
         if self.instead and len(self.path) > 1:
             raise ValueError("`or:` gives other names of one file, and `path:` is a list")
-        if twice := sorted({path for path in self.files if self.files.count(path) > 1}):
+        files = [posixpath.normpath(path) for path in self.files]
+        if twice := sorted({path for path in files if files.count(path) > 1}):
             raise ValueError(f"the file {', '.join(map(repr, twice))} is named twice")
         for path in map(str.lower, self.files):
-            if path.endswith(PARQUET) and self.columns is not None:
-                raise ValueError("a Parquet file names its columns; leave out `columns:`")
+            if path.endswith(PARQUET) and (self.columns or self.dialect.skip_lines):
+                what = "a Parquet file names its columns; leave out `columns:` and `skip_lines:`"
+                raise ValueError(what)
             if self.dialect.sheet is not None and not path.endswith(WORKBOOKS):
                 raise ValueError("`sheet:` is for workbooks (" + ", ".join(WORKBOOKS) + ")")
         return self

@@ -156,10 +156,11 @@ def read_table(table: Table, *, path: epath.Path) -> pd.DataFrame:
     Raises:
       TableError: Lists missing file, wrong encoding, ragged lines, repeated columns and so on.
     """
-    header = read_header(table, path=path)
-    if header.problems:
-        raise TableError(problems_of(table, header, Faults()), headline=_headline(table))
-    (part,) = read_parts(table, path=path)
+    with _open(table, path) as reader:
+        header = reader.read_header()
+        if header.problems:
+            raise TableError(problems_of(table, header, Faults()), headline=_headline(table))
+        (part,) = reader.read_rows(header)
     if problems := problems_of(table, header, part.faults, num_rows=len(part.frame)):
         raise TableError(problems, headline=_headline(table))
     return part.frame

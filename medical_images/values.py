@@ -64,7 +64,8 @@ class Parsed:
 
     Attributes:
       values: One for each row: class name (str; "" is to be masked), labels (tuple of str),
-        float64, int64, text (of a date, ISO 8601), a box (tuple xmin, ymin, xmax, ymax in pixels
+        float64, int64 (where all rows of an image may tell a number, object, with NaN for a missing
+        one), text (of a date, ISO 8601), a box (tuple xmin, ymin, xmax, ymax in pixels
         and label, or None), the paths of a mask (str, `BETWEEN_PATHS` between them, "" for one that
         is not told), or its runs as they stand. Where a fault is, anything.
       faults: What could not be parsed.
@@ -238,8 +239,11 @@ def _parse_int(cells: pd.Series[str], feature: IntFeature) -> _Result:
     digits = cells.mask(missing | invalid, str(default)).str.replace(r"\.0*$", "", regex=True)
     values = digits.astype("int64")
     outside = _outside(values, feature.min, feature.max) & ~missing & ~invalid
+    has_none = missing & (feature.missing_as is None)
+    if feature.across_rows == "all":  # which leaves missing numbers out
+        values, has_none = values.astype("object").mask(has_none, math.nan), missing & False
     return values, {
-        "value_missing": missing & (feature.missing_as is None),
+        "value_missing": has_none,
         "value_invalid": invalid,
         "value_out_of_range": outside,
     }

@@ -153,6 +153,11 @@ IDENTIFYING = {
     "birthDate": ("dates of birth", ["1950-01-01"]),
     "PatientMRN": ("record numbers", ["7"]),
     "number": ("record numbers", [str(k) for k in RNG.integers(10**6, 10**8, 50)]),
+    "finding": (
+        "record numbers",
+        [f"CT of {k}, no effusion" for k in RNG.integers(10**6, 10**8, 50)],
+    ),
+    "dateofbirth": ("dates of birth", ["1950-01-01"]),
     "study": ("DICOM UIDs", [f"1.2.840.113619.{k}" for k in range(9)]),
 }
 HARMLESS = {
@@ -164,6 +169,10 @@ HARMLESS = {
     "age": ["060Y", "061Y", "005M", "012W", "099Y"],
     "birth_weight": [f"{k}" for k in range(2500, 2600)],
     "blank": [""] * 9,
+    "mrna": ["low", "high"],
+    "mobile_part": ["yes", "no"],
+    "hospital_notes": ["clear"],
+    "file": [f"https://example.org/{24306 + 977 * k:07}.jpg" for k in range(200)],
 }
 
 
@@ -240,6 +249,10 @@ class TestNearCopies:
             np.bitwise_count(turned(bits)[:, 0] ^ other).sum(axis=1).min() <= 12
         )  # of smooth images some are 0
         assert (turned(bits)[0] == bits).all()
+
+    def test_images_of_one_kind_are_no_copies(self, tmp_path):
+        spec = mi.write_phantom(tmp_path, num_images=400, height=48, width=64)
+        assert near_copies_of(mi.from_corpus(spec), max_distance=40).num_pairs == 0
 
     def test_flat_and_unusable_images_pair_with_nothing(self):
         flat = [hash_of(encoded(Image.new("L", (40, 40), shade))) for shade in (0, 0, 7, 255)]

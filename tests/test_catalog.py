@@ -84,7 +84,21 @@ def test_it_says_what_a_user_must_know(corpus):
     told = (spec.description, spec.license, spec.citation, spec.homepage, about.title)
     assert all((*told, about.modality, about.access, about.get))
     assert spec.group or about.warnings, "without a group, say why"
-    assert set(about.overlaps) <= set(catalog.names())
+    for other in about.overlaps:
+        assert name in mi.load_spec(catalog.path_of(other)).spec.about.overlaps, other
+    for sentence in (*about.get, *about.warnings, *about.unverified):
+        assert sentence.endswith((".", ".)")), sentence
+
+
+def test_sex_age_and_eye_mean_the_same_in_all_corpora():
+    for name in catalog.names():
+        features = mi.load_spec(catalog.path_of(name)).spec.features
+        if "sex" in features:
+            assert set(features["sex"].values) <= {"female", "male", "other", "unknown"}, name
+        if "age" in features:
+            assert (features["age"].type, features["age"].unit) == ("float", "years"), name
+        for side in {"eye", "side"} & set(features):
+            assert set(features[side].values) == {"left", "right"}, name
 
 
 @pytest.fixture
@@ -104,6 +118,12 @@ def test_a_corpus_is_built_by_its_name_alone(manual_dir, tmp_path):
     assert len(loaded) == 10
     assert "Tschandl" in info.citation
     assert mi.verify(builder) == []
+
+
+def test_a_folder_of_its_name_is_no_spec(manual_dir, monkeypatch):
+    monkeypatch.chdir(manual_dir)
+    loaded = mi.load_spec("ham10000", root="ham10000")
+    assert (loaded.spec.name, loaded.root) == ("ham10000", str(manual_dir / "ham10000"))
 
 
 def test_tfds_build_takes_a_corpus_by_its_name(manual_dir, tmp_path):

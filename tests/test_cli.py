@@ -253,3 +253,41 @@ def test_overwriting_may_change_the_format(corpus, tmp_path):
     folder = tmp_path / "data" / "medical_images" / "my_phantom" / "1.0.0"
     assert list(folder.glob("*array_record*"))
     assert not list(folder.glob("*tfrecord*"))
+
+
+def run(*arguments, **options):
+    command = [sys.executable, "-m", "medical_images.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+def test_a_dataset_is_found_beside_a_folder_of_its_name(tmp_path):
+    spec = mi.write_phantom(tmp_path / "my_phantom", num_images=20, height=24, width=32)
+    assert run("build", spec, "--data-dir", tmp_path / "data").returncode == 0
+    told = run("verify", "my_phantom", "--data-dir", tmp_path / "data", "--json", cwd=tmp_path)
+    assert json.loads(told.stdout) == {"examples": 20, "problems": []}
+
+
+@pytest.mark.parametrize(
+    "arguments", [["phantom", "plain/x"], ["init", "plain_corpus", "--out", "plain/x.yaml"]]
+)
+def test_a_place_that_cannot_be_written_is_told_without_a_traceback(tmp_path, arguments):
+    (tmp_path / "plain").write_text("a file")
+    mi.write_phantom(tmp_path / "plain_corpus", num_images=5, height=24, width=32)
+    told = run(*arguments, cwd=tmp_path)
+    assert told.returncode == 1
+    assert "Not a directory" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_a_script_is_told_all_that_is_wrong_and_nothing_twice(corpus):
+    lose_an_image(corpus)
+    text = run("check", corpus / "corpus.yaml").stdout
+    assert text.count("image_missing: ") == 1
+    assert text.count("row image_missing") == 0
+    edit(corpus / "corpus.yaml", "column:", "colunm:")
+    edit(corpus / "corpus.yaml", "features:\n", "features:\n" + "".join(
+        f"  f{k}: {{type: flot}}\n" for k in range(12)
+    ))  # fmt: skip
+    told = run("check", corpus / "corpus.yaml", "--json")
+    assert (told.returncode, told.stderr) == (2, "")
+    assert len(json.loads(told.stdout)["problems"]) >= 13

@@ -6,6 +6,7 @@ import math
 import pathlib
 import pkgutil
 import re
+import subprocess
 import tomllib
 
 import pydantic
@@ -13,11 +14,13 @@ import pytest
 import tensorflow_datasets as tfds
 import yaml
 from conftest import REPOSITORY, SPECS, build
-from transcripts import prepare, rerun, settled
+from transcripts import environment, prepare, rerun, settled
 
 import medical_images as mi
 from medical_images import rejects, spec, spec_features, spec_images, spec_parts, spec_privacy
+from medical_images.cli import cli
 
+DOCS = REPOSITORY / "docs"
 MODULES = sorted(
     module.name for module in pkgutil.walk_packages(mi.__path__, prefix="medical_images.")
 )
@@ -106,13 +109,21 @@ def test_the_code_of_the_guide_to_loading_runs(phantom_corpus, tmp_path, monkeyp
     assert len(list(seen["examples"])) == len(seen["sampler"])  # type: ignore
 
 
-def test_readme_commands_exist():
-    text = readme_block("sh", 2)
-    from medical_images.cli import cli
+def test_the_commands_of_the_readme_run(tmp_path):
+    """Those of one's own corpus, with its spec in the place of the draft."""
+    spec = mi.write_phantom(tmp_path / "my_corpus", num_images=100, height=16, width=16)
+    spec.unlink()
+    env = environment(tmp_path)
+    for command in readme_block("sh", 2).splitlines():
+        subprocess.run(command, shell=True, cwd=tmp_path, env=env, check=True, timeout=300)
+        spec.write_text(readme_block("yaml"), encoding="utf-8")
+    assert "<html" in (tmp_path / "my_lesions.html").read_text(encoding="utf-8")
 
-    for command in re.findall(r"medical-images (\w+)", text):
-        assert command in cli.commands
-    assert yaml.safe_load(readme_block("yaml"))["name"] == "my_lesions"
+
+def test_every_command_is_in_the_documents():
+    texts = [path.read_text("utf-8") for path in (REPOSITORY / "README.md", *DOCS.glob("*.md"))]
+    for command in cli.commands:
+        assert any(f"medical-images {command}" in text for text in texts), command
 
 
 def test_every_example_of_splits_in_the_documents_is_valid():

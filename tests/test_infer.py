@@ -2,7 +2,9 @@
 
 import os
 import re
+import zipfile
 
+import numpy as np
 import pytest
 from catalog_trees import Tree
 from hypothesis import given
@@ -80,6 +82,70 @@ def other_extensions(tree):
         tree.image(f"IM{i}.{('png', 'PNG')[i % 2]}")
 
 
+def hospital_export(tree):
+    rows = [
+        (f"B{i:03}.JPG", f"{7000 + i // 2:06}", f"Weiß, Jörg{i // 2}", "02.05.1950",
+         f"170,{i % 10}", ("unauffällig", "Erguß")[i % 2], f"Dr. {'ABC'[i % 3]}")
+        for i in range(40)
+    ]  # fmt: skip
+    header = "Bild-Nr.;Patienten-ID;Name;Geburtsdatum;Größe (cm);Befund;befundet von"
+    tree.table("Export 2021.csv", header, rows, separator=";", encoding="latin-1")
+    for i in range(40):
+        tree.image(f"Röntgen Bilder/B{i:03}.JPG")
+
+
+def other_machine(tree):
+    rows = [(rf"D:\Studie\Anna Weiß\{'ab'[i % 2]}\{i}.PNG", i % 2) for i in range(24)]
+    tree.table("f.csv", "File,Class", rows)
+    for i in range(24):
+        tree.image(f"{'ab'[i % 2]}/{i}.PNG")
+
+
+def lost_zeros(tree):
+    tree.table("l.csv", "id,label", [(i, "ab"[i % 2]) for i in range(24)])
+    for i in range(24):
+        tree.image(f"{i:04}.png")
+
+
+def same_names(tree):
+    rows = [(f"p{i // 2:03}", f"{i % 2}.png", "ab"[i % 3 == 0]) for i in range(40)]
+    tree.table("x.csv", "patient_id,filename,label", rows)
+    for i in range(40):
+        tree.image(f"imgs/p{i // 2:03}/{i % 2}.png")
+
+
+def table_of_each_class(tree):
+    for word in ("covid", "normal"):
+        tree.table(f"{word}.csv", "file,age", [(f"{i}.png", 30 + i) for i in range(15)])
+        for i in range(15):
+            tree.image(f"{word}/{i}.png")
+
+
+def numbered_folders(tree):
+    tree.table("x.csv", "Patient,Diagnose", [(i, "ab"[i % 2]) for i in range(1, 16)])
+    for i in range(1, 16):
+        for k in range(2):
+            tree.image(f"P_{i:03}/t{k}/x.png")
+
+
+def unsure_label(tree):
+    rows = [(f"{i}.png", "ab"[i % 2], ("I", "II")[i % 2], "mf"[i % 2]) for i in range(30)]
+    tree.table("x.csv", "fn,histology,lobe,sex", rows)
+    for i in range(30):
+        tree.image(f"{i}.png")
+
+
+def volumes(tree):
+    nibabel = pytest.importorskip("nibabel")
+    rows = [(f"sub-{i:02}", ("control", "case")[i % 2]) for i in range(12)]
+    tree.table("participants.tsv", "participant_id\tdiagnosis", rows, separator="\t")
+    for i in range(12):
+        voxels = np.random.default_rng(i).integers(0, 900, (8, 8, 3)).astype("int16")
+        for kind in ("T1w", "mask"):
+            path = tree.root / f"sub-{i:02}_{kind}.nii.gz"
+            nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), path)
+
+
 CASES = {  # images, group, supervised
     two_tables: ("img/{image_id}.png", ("patient_id",), "dx"),
     both_eyes: ("{file}", ("ID",), "grade"),
@@ -90,6 +156,18 @@ CASES = {  # images, group, supervised
     odd_names: ("*/{my image: file}", (), "the_class"),
     other_extensions: ("{image_file}.*", (), "label"),
     masks: ("all/*.png", (), None),
+    hospital_export: ("Röntgen Bilder/{Bild-Nr.}", ("Patienten-ID",), "befund"),
+    other_machine: ("{file}", (), "class"),
+    lost_zeros: (["00{id}.png", "000{id}.png"], (), "label"),
+    same_names: ("imgs/{patient_id}/{filename}", ("patient_id",), "label"),
+    table_of_each_class: ("{folder}/{file}", (), "label"),
+    numbered_folders: (
+        ["P_0{Patient}/**/*.png", "P_00{Patient}/**/*.png"],
+        ("Patient",),
+        "diagnose",
+    ),
+    unsure_label: ("{fn}", (), "histology"),
+    volumes: ("{participant_id}_T1w.nii.gz/*", ("participant_id",), "diagnosis"),
 }
 
 
@@ -104,7 +182,8 @@ def case(request, tmp_path):
 def test_the_draft_names_images_groups_and_the_label(case):
     (images, group, supervised), _, loaded = case
     spec = loaded.spec
-    assert (spec.images.path, spec.group, spec.supervised) == ([images], group, supervised)
+    images = images if isinstance(images, list) else [images]
+    assert (spec.images.path, spec.group, spec.supervised) == (images, group, supervised)
 
 
 def test_the_draft_is_accepted_as_it_is(case):
@@ -135,6 +214,88 @@ def test_names_and_days_of_birth_are_left_out_and_said(tmp_path):
     assert "{type: float, unit: years, format: age}" in draft.yaml
     assert "40 of 40 rows have a partner" in str(draft)
     assert 'dialect: {separator: ";", encoding: cp1252}' in draft.yaml
+
+
+def test_nothing_of_persons_is_written_in_any_language(tmp_path):
+    draft = drafted(hospital_export, tmp_path)
+    for word in ("Jörg", "1950", "Dr. "):
+        assert word not in draft.yaml + str(draft)
+    features = parse_yaml(draft.yaml, name="draft").data["features"]
+    assert list(features) == ["bild_nr", "befund"]
+    assert re.search(r"# groesse_cm: .*decimal comma", draft.yaml)
+
+
+def test_paths_of_another_machine_do_not_tell_who_works_there(tmp_path):
+    draft = drafted(other_machine, tmp_path)
+    assert "Anna" not in draft.yaml + str(draft)
+    assert re.search(r"# file: .*paths of another machine", draft.yaml)
+
+
+def test_a_number_is_a_better_group_than_a_name_and_a_name_is_asked_for(tmp_path):
+    def write(tree, header="file,patient_name,mrn,dx"):
+        rows = [(f"{i}.png", f'"Doe, Jane{i // 2}"', 9000 + i // 2, "ab"[i % 2]) for i in range(20)]
+        tree.table("l.csv", header, rows)
+        for i in range(20):
+            tree.image(f"{i}.png")
+
+    assert "group: mrn" in drafted(write, tmp_path).yaml
+    draft = drafted(lambda tree: write(tree, "file,patient_name,size,dx"), tmp_path / "other")
+    (question,) = [q for q in draft.questions if q.key == "group"]
+    assert question.chosen == "patient_name"
+    assert "pseudonymize" in question.what
+
+
+def test_what_is_in_the_way_is_said(tmp_path):
+    tree = Tree(tmp_path / "corpus")
+    tree.table("x.csv", "Image,y", [(f"PAT{i}.jpg", i % 2) for i in range(12)])
+    for i in range(12):
+        tree.image(f"img/Pat{i}.jpg")
+    os.mkdir(tmp_path / "elsewhere")
+    os.symlink(tmp_path / "elsewhere", tree.root / "more")
+    found = str(infer_spec(tree.root))
+    assert "but for capital letters, 'Image' does" in found
+    assert "1 links that lead out of the folder" in found
+
+
+def test_images_in_zip_files_are_looked_at(tmp_path):
+    tree = Tree(tmp_path / "corpus")
+    for i in range(12):
+        tree.image(f"{i}.png", mode="L")
+    with zipfile.ZipFile(tree.root / "images.zip", "w") as file:
+        for i in range(12):
+            file.write(tree.root / f"{i}.png", f"in/{i}.png")
+            os.remove(tree.root / f"{i}.png")
+    draft = infer_spec(tree.root)
+    assert "path: images.zip/in/*.png" in draft.yaml.replace('"', "")
+    assert "channels: 1" in draft.yaml
+
+
+def test_a_title_above_the_header_of_a_sheet_is_passed_over(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    tree = Tree(tmp_path / "corpus")
+    book = openpyxl.Workbook()
+    rows = [(f"{i}.png", ("case", "control")[i % 2], 30 + i) for i in range(12)]
+    for row in [("Study ABC",), (), ("file", "diagnosis", "age"), *rows]:
+        book.active.append(row)
+    book.save(tree.root / "a.xlsx")
+    for i in range(12):
+        tree.image(f"{i}.png")
+    draft = infer_spec(tree.root)
+    assert "skip_lines: 2" in draft.yaml
+    assert 'path: "{file}"' in draft.yaml
+
+
+def test_a_table_of_many_numbers_is_used_but_they_are_not_proposed(tmp_path):
+    def write(tree):
+        header = ",".join(["file", "dx", *(f"radiomics_{k}" for k in range(450))])
+        rows = [(f"{i}.png", "ab"[i % 2], *(k + i + 0.5 for k in range(450))) for i in range(20)]
+        tree.table("l.csv", header, rows)
+        for i in range(20):
+            tree.image(f"{i}.png")
+
+    draft = drafted(write, tmp_path)
+    assert list(parse_yaml(draft.yaml, name="draft").data["features"]) == ["file", "dx"]
+    assert "# radiomics_7: {type: float}" in draft.yaml
 
 
 def test_masks_are_no_images(tmp_path):

@@ -1,6 +1,7 @@
 """The data card: its numbers, what it keeps to itself, and how it looks in a browser."""
 
 import dataclasses
+import io
 import itertools
 import re
 
@@ -17,8 +18,11 @@ from medical_images.dataset_index import KEY
 from medical_images.report import bands, write_report
 from medical_images.report.blocks import Bars, Gallery, Heading, Points, Table
 from medical_images.report.card import card_of
-from medical_images.report.dataset import read_dataset
+from medical_images.report.cautions import cautions
+from medical_images.report.counting import bars_of, counts_table, shown
+from medical_images.report.dataset import Feature, read_dataset
 from medical_images.report.disclosure import HIDDEN, Disclosure
+from medical_images.report.pictures import thumbnail
 
 EVIL = ["<script>alert(1)</script>", 'a & "b"', "]]><img src=x onerror=alert(2)>", "$x_1$"]
 
@@ -273,6 +277,50 @@ def test_sums_tell_no_hidden_count(counts, least):
             assert most_it_can_be > least_it_can_be
 
 
+@given(st.lists(st.lists(st.integers(0, 120), min_size=3, max_size=3), min_size=1, max_size=4))
+def test_no_table_tells_a_hidden_count(cells):
+    counts = pd.DataFrame(cells, columns=["train", "validation", "test"])
+    sizes = counts.sum().to_dict()
+    told = shown(counts, sizes, Disclosure(5))
+
+    def ends(text):  # all counts that are written like this
+        if text in (HIDDEN, "<5"):
+            return (0, 10**6) if text == HIDDEN else (0, 4)
+        return max(5, int(text) - 2), int(text) + 2
+
+    low, high = (
+        np.array([[ends(t)[k] for t in row] for row in told.texts.to_numpy()]) for k in (0, 1)
+    )
+    of_lines = np.array([ends(text) for text in told.total_texts])
+    of_columns = np.array([ends(Disclosure(5).text(size)) for size in sizes.values()])
+    for _ in range(10):
+        for sums, axis in ((of_lines[:, None], 1), (of_columns[None], 0)):
+            low = np.maximum(low, sums[..., 0] - (high.sum(axis, keepdims=True) - high))
+            high = np.minimum(high, sums[..., 1] - (low.sum(axis, keepdims=True) - low))
+    assert not (low == high)[counts.to_numpy() < 5].any()
+
+
+def test_a_chart_does_not_tell_a_sum_that_its_table_hides(phantom_builder):
+    dataset = read_dataset(phantom_builder)
+    counts = pd.DataFrame([[102, 102, 4]], ["nv"], [*dataset.sizes])
+    table = counts_table(counts, dataset, Disclosure(5), caption="", first="")
+    assert [(c.text, c.note) for c in table.rows[0][:2]] == [("nv", ""), (HIDDEN, "")]
+    bars = bars_of(counts, dataset, Disclosure(5), title="")
+    assert (bars.counts, bars.texts) == ((200,), (HIDDEN,))
+    assert np.isnan(bars.shares["test"][0])
+
+
+def test_sentences_hide_counts_and_keep_names():
+    text = Disclosure(5).sentence("label=type 3 has 2 groups", ["label=type 3"])
+    assert text == "label=type 3 has fewer than 5 groups"
+
+
+def test_a_picture_carries_no_comment():
+    written = io.BytesIO()
+    Image.new("RGB", (9, 9)).save(written, "JPEG", comment=b"SECRET")
+    assert thumbnail(written.getvalue()).info == {}
+
+
 def test_small_cells_are_hidden_everywhere(phantom_builder):
     dataset = read_dataset(phantom_builder)
     tables = blocks_of(phantom_builder, Table, min_cell=5)
@@ -329,6 +377,50 @@ def test_no_number_is_told_of_a_few_images(odd):
     told = {t.caption: t for part in card.sections for t in part.blocks if isinstance(t, Table)}
     for row in told["Summary of age"].rows:
         assert {cell.text for cell in row[2:]} == {HIDDEN}
+
+
+def test_the_oldest_are_in_one_band():
+    ages = np.array([*range(20, 100), 104.0])
+    assert bands.bands_of(ages, top=bands.OLDEST).names[-1] == "90 and more"
+
+
+def test_what_is_beyond_what_can_be_measured_has_no_mean(odd):
+    dataset = read_dataset(odd)
+    table = dataset.table.assign(age=[-np.inf, *[70.0] * 39])
+    card = card_of(
+        dataclasses.replace(dataset, table=table), Disclosure(), num_pictures_per_class=0
+    )
+    told = {t.caption: t for part in card.sections for t in part.blocks if isinstance(t, Table)}
+    assert [[c.text for c in row[1:]] for row in told["Summary of age"].rows] == [
+        ["20", HIDDEN, "70.0", "70.0 to 70.0"], ["20", "70.0 ± 0", "70.0", "70.0 to 70.0"],
+    ]  # fmt: skip
+
+
+# What it warns of
+
+
+def test_warnings_tell_each_thing_once(phantom_builder):
+    dataset = read_dataset(phantom_builder)
+    is_rare = dataset.table["label"] == "df"
+    group = dataset.table.loc[is_rare, KEY].iloc[0]
+    table = dataset.table.assign(
+        **{KEY: dataset.keys.mask(is_rare, group)}, note=dataset.table["label"].astype("str")
+    )
+    dataset = dataclasses.replace(dataset, table=table)
+    warnings, _ = cautions(dataset, Disclosure())
+    assert [text for text in warnings if "df" in text] == [
+        "1 class is of fewer than 3 patients, too few to learn from and test on in 3 splits:"
+        " label=df (1)."
+    ]
+    assert len([text for text in warnings if "'note'" in text]) == 1  # it gives the label away
+    hidden, _ = cautions(dataset, Disclosure(5))
+    assert not [text for text in hidden if "(1)" in text]
+
+
+def test_a_class_that_stands_for_blank_cells_is_missing_only_if_it_says_so():
+    known = Feature(name="x", kind="class", missing_as="pneumothorax")
+    assert known.class_of_missing == ""
+    assert dataclasses.replace(known, missing_as="Unknown").class_of_missing == "Unknown"
 
 
 # What is written

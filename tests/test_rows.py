@@ -117,6 +117,9 @@ ACROSS = {
         ("", "negative", "positive"), []),
     "numbers of all rows": (
         {"type": "int", "across_rows": "all", "missing_as": -1}, KIDS, (-1, 3, 7, 7), []),
+    "numbers of the rows that tell one": (
+        {"type": "int", "across_rows": "all"}, KIDS.replace("d 7", "d 9007199254740993"),
+        (3, 7, 9007199254740993), []),
     "runs of all rows": (
         RUNS, "id patient m\n1 p 9_2\n1 p -\n1 p 1_4\n1 p -1",
         ("", "-1", "1 4", "9 2"), []),

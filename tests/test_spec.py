@@ -500,7 +500,7 @@ def test_absent_spec_file_is_named(tmp_path):
 
 
 def test_folder_in_place_of_a_spec_is_refused(tmp_path):
-    with pytest.raises(SpecError, match="cannot be read"):
+    with pytest.raises(SpecError, match="is a folder; name the YAML file"):
         load_spec(tmp_path)
 
 

@@ -4,6 +4,7 @@ import datetime
 import io
 import pathlib
 import textwrap
+from collections.abc import Callable
 from typing import Any
 
 import openpyxl
@@ -55,6 +56,17 @@ def workbook(*rows: list[Any], above: int = 0, second: list[list[Any]] | None = 
     file = io.BytesIO()
     book.save(file)
     return file.getvalue()
+
+
+def changed(data: bytes, change: Callable[[Any], Any]) -> bytes:
+    book = openpyxl.load_workbook(io.BytesIO(data))
+    change(book.active)
+    file = io.BytesIO()
+    book.save(file)
+    return file.getvalue()
+
+
+NOT_UTF8 = pa.StringArray.from_buffers(1, pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xff"))
 
 
 def parquet(**columns: Any) -> bytes:
@@ -124,6 +136,19 @@ READ: dict[str, tuple[str, dict[str, str | bytes], list[tuple[str, int, str, str
     "a workbook without a header": (
         "{path: a.xlsx, columns: [id, note], dialect: {header: false}}",
         {"a.xlsx": workbook([1, "x"])}, [("a.xlsx", 1, "1", "x")]),
+    "a workbook with merged cells": (
+        "{path: a.xlsx, rename: {patient: note}}",
+        {"a.xlsx": changed(
+            workbook(["id", "patient"], [1, "p"], [2], [], [3], [4]),
+            lambda sheet: (sheet.merge_cells("B2:B5"), sheet.merge_cells("Y2:Z9")))},
+        [("a.xlsx", 2, "1", "p"), ("a.xlsx", 3, "2", "p"), ("a.xlsx", 5, "3", "p"),
+         ("a.xlsx", 6, "4", "")]),
+    "a workbook with blank cells far from all others": (
+        "path: a.xlsx",
+        {"a.xlsx": changed(
+            workbook(["id", "note"], [1, "x"]),
+            lambda sheet: setattr(sheet["XFD1048576"], "number_format", "000"))},
+        [("a.xlsx", 2, "1", "x")]),
     "Parquet": (
         "path: a.parquet",
         {"a.parquet": parquet(
@@ -184,8 +209,19 @@ REFUSED: dict[str, tuple[str, dict[str, str | bytes], list[str]]] = {
     "no such sheet": (
         "{path: a.xlsx, dialect: {sheet: three}}", {"a.xlsx": workbook(["id"], second=[])},
         ["a.xlsx", "no sheet 'three'", "two"]),
+    "a workbook with a cell far from all others": (
+        "path: a.xlsx",
+        {"a.xlsx": changed(workbook(["id"]), lambda s: s.cell(1 << 20, 1 << 14, "x"))},
+        ["a.xlsx", "row 1,048,576 and column 16,384"]),
     "an empty workbook": ("path: a.xlsx", {"a.xlsx": workbook()}, ["a.xlsx line 1", "empty"]),
     "no Parquet": ("path: a.parquet", {"a.parquet": "id,note\n"}, ["a.parquet", "no Parquet"]),
+    "Parquet of a text that is none": (
+        "path: a.parquet", {"a.parquet": parquet(id=["1"], note=NOT_UTF8)},
+        ["a.parquet: there are texts in it that are not UTF-8"]),
+    "a column of Parquet twice": (
+        "{path: a.parquet, rename: {text: note}}",
+        {"a.parquet": parquet(id=["1"], note=["x"], text=["y"])},
+        ["a.parquet line 1", "'note' twice"]),
     "NUL in Parquet": (
         "path: a.parquet", {"a.parquet": parquet(id=["1", "2"], note=["x", "\0"])},
         ["a.parquet line 3", "NUL"]),
@@ -206,12 +242,17 @@ def test_table_is_refused(tmp_path, name):
 WRONG_SPECS = {
     "no path": ("path: []", ["tables.0.path"]),
     "or of several": ("{path: [a.csv, b.csv], or: c.csv}", ["`or:`", "`path:` is a list"]),
-    "a file twice": ("{path: a.csv, or: a.csv}", ["'a.csv' is named twice"]),
+    "a file twice": ("{path: a.csv, or: ./a.csv}", ["'a.csv' is named twice"]),
     "images": ("path: a.png", ["'a.png' is no table"]),
     "archives": ("{path: a.csv, or: [a.csv.zip]}", ["'a.csv.zip' is no table"]),
     "a sheet of text": ("{path: a.csv, dialect: {sheet: x}}", ["`sheet:` is for workbooks"]),
     "names for Parquet": (
         "{path: a.parquet, columns: [a], dialect: {header: false}}", ["names its columns"]),
+    "a rule without cells": ("{path: a, where: {view: []}}", ["tables.0.where.view", "at least 1"]),
+    "an alias that is renamed": (
+        "{path: a, rename: {x: b}, aliases: {a: [x]}}", ["`rename:` makes 'x' 'b'", "'a'"]),
+    "lines above Parquet": (
+        "{path: a.parquet, dialect: {skip_lines: 1}}", ["names its columns", "`skip_lines:`"]),
     "one alias of two columns": ("{path: a, aliases: {a: [x], b: [x]}}", ["'x' twice"]),
 }  # fmt: skip
 
@@ -311,6 +352,12 @@ def test_columns_of_images_are_no_keys_of_joins(tmp_path):
     loaded = load_spec(tmp_path / "corpus.yaml")
     with pytest.raises(TableError, match="no column 'series' to join on"):
         read_rows(loaded.spec, root=loaded.root, source=loaded.source)
+
+
+def test_a_workbook_that_fills_the_memory_is_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr("medical_images.sheets._MOST_BYTES", 1000)
+    with pytest.raises(TableError, match=r"unpacked, the workbook has [\d,]+ bytes"):
+        read(tmp_path, "path: a.xlsx", {"a.xlsx": workbook(["id", "note"], [1, "x"])})
 
 
 def test_every_file_that_may_be_read_is_an_input(tmp_path):

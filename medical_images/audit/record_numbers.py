@@ -17,6 +17,7 @@ _LEAST_SHARE = 0.5  # of cells that are not blank
 _LEAST_CELLS = 5
 _LEAST_NUMBERS = 20
 _MOST_CELLS = 20_000
+_NUMBER_IN_TEXT = r"(?<![\w.,/-])(\d{6,15})(?![\w/-]|[.,]\d)"
 _SPARSE = 10  # numbers that leave out nine of ten come out of a longer series
 
 _FORMS: Mapping[str, str] = {
@@ -30,13 +31,14 @@ _FORMS: Mapping[str, str] = {
     "DICOM UIDs": r"[012](?:\.\d+){4,}",
 }
 _OFTEN_REPLACED = ("DICOM UIDs",)  # before a corpus is published
+_NO = r"(?:_?(?:no|nr|num|number|id))"
 _NAMES: Mapping[str, str] = {
-    "record numbers": r"mrn|medical_?record|accession|hospital_?(?:no|number|id)|chart_?(?:no|num)",
+    "record numbers": rf"mrn|medical_?record{_NO}?|accession{_NO}?|(?:hospital|chart){_NO}",
     "names of persons": r"(?:patients?|first|last|sur|family|given|full|doctor|physician)_?names?",
-    "dates of birth": r"(?:date_)?of_birth|birth_?(?:date|day)?$|dob$|geburtsdat",
-    "phone numbers": r"phone|mobile|telefon",
+    "dates of birth": r"date_?of_?birth|birth_?(?:date|day)?$|dob$|geburts(?:datum|tag)",
+    "phone numbers": rf"(?:phone|telefon){_NO}?|telefonnummer|mobile(?:{_NO}|$)",
     "e-mail addresses": r"e_?mail",
-    "national ids": r"ssn|social_?sec|nhs_?(?:no|num)|national_?id|passport",
+    "national ids": rf"ssn|social_?sec(?:urity)?{_NO}?|(?:nhs|national|passport){_NO}|passport",
     "addresses": r"(?:home|patient|street)_?address|post_?code|zip_?code|postcode",
 }
 
@@ -84,23 +86,34 @@ def identifying_columns(table: pd.DataFrame) -> Iterator[Identifying]:
 def _found(name: str, cells: pd.Series[Any]) -> Iterator[Identifying]:
     folded = re.sub(r"[^a-z]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
     for what, words in _NAMES.items():
-        if len(cells) and re.search(rf"(?:^|_)(?:{words})", folded):
+        if len(cells) and re.search(rf"(?:^|_)(?:{words})s?(?:_|$)", folded):
             yield Identifying(column=name, what=what, is_sure=True, share=1.0)
     if len(cells) < _LEAST_CELLS:
         return
     for what, form in _FORMS.items():
         share = float(cells.str.fullmatch(form).mean())
         if share >= _LEAST_SHARE:
-            is_sure = what not in _OFTEN_REPLACED
+            # A few cells such as `Lung, Left` are parts of a body.
+            is_few = what == "names of persons" and len(cells) < _LEAST_NUMBERS
+            is_sure = what not in _OFTEN_REPLACED and not is_few
             yield Identifying(column=name, what=what, is_sure=is_sure, share=round(share, 3))
-    if _are_out_of_longer_series(cells):
+    if _are_out_of_longer_series(_whole_numbers(cells)):
         yield Identifying(column=name, what="record numbers", is_sure=False, share=1.0)
+    inside = cells.str.extract(_NUMBER_IN_TEXT)[0].dropna()
+    if len(inside) >= _LEAST_SHARE * len(cells) and _are_out_of_longer_series(inside):
+        share = round(len(inside) / len(cells), 3)
+        yield Identifying(column=name, what="record numbers", is_sure=False, share=share)
 
 
-def _are_out_of_longer_series(cells: pd.Series[Any]) -> bool:
-    """Whether cells are numbers of 5 digits or more, after one letter at most, with wide gaps."""
+def _whole_numbers(cells: pd.Series[Any]) -> pd.Series[Any]:
+    """Numbers of 5 digits or more, after the same letter or none; empty if any cell is another."""
     parts = cells.str.extract(r"^([A-Za-z]?)(\d{5,15})$")
-    if len(cells) < _LEAST_NUMBERS or parts[1].isna().any() or len(parts[0].unique()) > 1:
+    return parts[1][:0] if parts[1].isna().any() or len(parts[0].unique()) > 1 else parts[1]
+
+
+def _are_out_of_longer_series(texts: pd.Series[Any]) -> bool:
+    """Whether they are numbers with wide gaps, enough of them."""
+    numbers = texts.drop_duplicates().astype("int64")
+    if len(numbers) < _LEAST_NUMBERS:
         return False
-    numbers = parts[1].astype("int64")
     return int(numbers.max() - numbers.min()) > _SPARSE * len(numbers)

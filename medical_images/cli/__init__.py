@@ -55,13 +55,16 @@ for _command in (catalog, init, check, build, report, certificate, verify, phant
 
 
 def main() -> None:
-    """Runs the command line; a refused corpus exits with status 2."""
+    """Runs the command line; a refused corpus exits with status 2, what else fails with 1."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.set_verbosity(logging.ERROR)  # TFDS warns of every config that no list holds
     from medical_images.errors import BuildError, CorpusError
 
     try:
         cli()
-    except (CorpusError, BuildError) as error:
+    except CorpusError as error:
         click.echo(error, err=True)
-        sys.exit(2 if isinstance(error, CorpusError) else 1)
+        sys.exit(2)
+    except (BuildError, ImportError, OSError) as error:  # an extra is not installed, a disk is full
+        click.echo(error, err=True)
+        sys.exit(1)

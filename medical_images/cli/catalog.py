@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import rich.box
@@ -11,6 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from medical_images.cli import options
+
+if TYPE_CHECKING:
+    from medical_images.spec_splits import Splits
 
 
 @click.command(short_help="Well-known corpora, and how to get them.")
@@ -51,9 +54,15 @@ def _facts(name: str, data_dir: str | None) -> dict[str, Any]:
         **told,
         **spec.about.model_dump(),
         "group": list(spec.group),
-        "splits": "official" if spec.splits.column or spec.splits.files else "planned",
+        "splits": _splits(spec.splits),
         "root": root,
     }
+
+
+def _splits(splits: Splits) -> str:
+    """Tells which splits are official and which are planned."""
+    kinds = {"official": splits.official, "planned": [*splits.sizes, *splits.fold_names]}
+    return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names)
 
 
 def _list(corpora: list[dict[str, Any]], *, as_json: bool) -> None:
@@ -66,14 +75,17 @@ def _list(corpora: list[dict[str, Any]], *, as_json: bool) -> None:
     table.add_column("access", no_wrap=True)
     table.add_column("corpus")
     for told in corpora:
-        number = "" if told["num_images"] is None else f"{told['num_images']:,}"
         title = told["title"]
         if told["modality"].lower() not in title.lower():
             title += f": {told['modality']}"
-        cells = (told["name"], number, told["access"], title)
+        cells = (told["name"], _number(told), told["access"], title)
         table.add_row(*map(escape, cells))
     Console().print(table)
     click.echo("medical-images catalog NAME tells how to get one, and its terms.")
+
+
+def _number(told: dict[str, Any]) -> str:
+    return "" if told["num_images"] is None else f"{told['num_images']:,}"
 
 
 def _tell(told: dict[str, Any], *, as_json: bool) -> None:
@@ -85,8 +97,7 @@ def _tell(told: dict[str, Any], *, as_json: bool) -> None:
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="bold", no_wrap=True)
     rows.add_column()
-    kept = {"together": ", ".join(told["group"]) or "nothing: each image is alone"}
-    number = "" if told["num_images"] is None else f"{told['num_images']:,}"
+    number = _number(told)
     if told["num_patients"] is not None:
         number += f" of {told['num_patients']:,} patients"
     for label, text in (
@@ -97,7 +108,7 @@ def _tell(told: dict[str, Any], *, as_json: bool) -> None:
         ("homepage", told["homepage"]),
         ("cite", told["citation"]),
         ("splits", told["splits"]),
-        ("kept together by", kept["together"]),
+        ("kept together by", ", ".join(told["group"]) or "nothing: each image is alone"),
         ("overlaps with", ", ".join(told["overlaps"])),
     ):
         if text:

@@ -45,6 +45,4 @@ def check(
         options.echo_json(found.as_dict())
     else:
         click.echo(found)
-    if found.accepted and strict and found.has_warnings:
-        sys.exit(1)
-    sys.exit(0 if found.accepted else 2)
+    sys.exit(found.status or int(strict and found.has_warnings))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 
 import click
 
@@ -39,15 +40,18 @@ def init(
     """
     from medical_images.infer import infer_spec
 
-    draft = infer_spec(folder, tables=tables, name=name)
     path = out or os.path.join(folder, "corpus.yaml")
+    is_there = click.UsageError(f"{path} is there already; give another one as --out")
+    if os.path.lexists(path):
+        raise is_there
+    draft = infer_spec(folder, tables=tables, name=name)
     try:
         draft.write(path)
     except FileExistsError:
-        raise click.UsageError(f"{path} is there already; give another one as --out") from None
+        raise is_there from None
     if as_json:
         questions = [dataclasses.asdict(question) for question in draft.questions]
         options.echo_json({"spec": path, "questions": questions})
         return
     click.echo(draft)
-    click.echo(f"\nWritten to {path}. Read it, then: medical-images check {path}")
+    click.echo(f"\nWritten to {path}. Read it, then: medical-images check {shlex.quote(path)}")

@@ -46,7 +46,8 @@ def built(name: str, data_dir: str | None) -> Any:
     from medical_images.paths import is_remote
 
     try:
-        if os.path.isdir(name) or is_remote(name):
+        # A folder that only has the name of a dataset, such as that of its corpus, is not meant.
+        if is_remote(name) or os.path.isfile(os.path.join(name, "dataset_info.json")):
             return tfds.builder_from_directory(name)
         full = name if "/" in name else f"medical_images/{name}"
         builder = tfds.builder(full, data_dir=data_dir)
@@ -54,5 +55,6 @@ def built(name: str, data_dir: str | None) -> Any:
             raise FileNotFoundError(full)
         return builder
     except Exception as error:  # TFDS has an error of its own for each way not to find one
-        where = "" if os.path.isdir(name) else f" in {data_dir or 'the data folder of TFDS'}"
-        raise click.UsageError(f"there is no dataset '{name}'{where}") from error
+        where = data_dir or "the data folder of TFDS"
+        what = f"there is no dataset '{name}' in {where}; is it in another --data-dir?"
+        raise click.UsageError(what) from error

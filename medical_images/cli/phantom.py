@@ -9,7 +9,13 @@ from medical_images.progress import progress_bar
 
 @click.command(short_help="Write a synthetic corpus.")
 @click.argument("out", type=click.Path(file_okay=False))
-@click.option("--images", default=2000, show_default=True, help="How many images.")
+@click.option(
+    "--images",
+    type=click.IntRange(1, 9_999_999),
+    default=2000,
+    show_default=True,
+    help="How many images.",
+)
 @click.option("--size", default="128x96", show_default=True, help="Width x height in pixels.")
 @click.option("--seed", default=0, show_default=True, help="Another seed, another corpus.")
 def phantom(out: str, images: int, size: str, seed: int) -> None:

@@ -42,6 +42,10 @@ def report(
     """
     from medical_images.report import write_report
 
+    if min_cell == 2:
+        raise click.BadParameter(
+            "2 would hide too little; give 1 or at least 3", param_hint="--min-cell"
+        )
     builder = options.built(name, data_dir)
     config = builder.builder_config
     path = out or f"{config.name if config else builder.name}.html"

@@ -10,13 +10,14 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from medical_images.drafting.private_columns import folded
 from medical_images.spec_features import DateFeature, FloatFeature
 from medical_images.spec_parts import normal_form
 from medical_images.values import parse_feature
 
 Kind = Literal[
     "blank", "constant", "marks", "states", "class", "labels", "int", "float", "age", "date", "id",
-    "text",
+    "text", "comma",
 ]  # fmt: skip
 # Words that may mean that nothing is known; only those of `_NO_CLASS` are no class of their own.
 _NO_CLASS = frozenset(
@@ -26,6 +27,7 @@ MISSING_WORDS = _NO_CLASS | frozenset(
     ("unknown", "unk", "none", "nd", "n/d", "missing", "undefined", "unspecified", "not known",
      "not available", "not specified", "not visible", "not reported", "would have been stated")
 )  # fmt: skip
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+(?:,\d+)?")
 YES = frozenset(["1", "1.0", "true", "yes", "y"])
 NO = frozenset(["0", "0.0", "false", "no", "n"])
 _STATES = frozenset(["1", "1.0", "0", "0.0", "-1", "-1.0"])
@@ -119,6 +121,8 @@ def _kind_of(name: str, counts: Mapping[str, int]) -> _Found:
         return found
     if told and (found := _as_date(told, missing)):
         return found
+    if told and all(map(_DECIMAL_COMMA.fullmatch, told)) and not _are_codes(told):
+        return "comma", {}, {}, {}
     return _as_words(name, counts, missing)
 
 
@@ -153,6 +157,12 @@ def _as_number(name: str, told: Mapping[str, int], missing: Mapping[str, int]) -
     if few and (_CLASS_NAME.search(name) or total >= 30 * len(numbers)) and "age" not in name:
         return "class", numbers, missing, {}
     return "int", {}, missing, {}
+
+
+def _are_codes(cells: Mapping[str, int]) -> bool:
+    """Whether cells with commas are lists of small codes, such as `1,3`, or have no comma."""
+    cut = [cell.split(",") for cell in cells if "," in cell]
+    return not cut or all(len(first) == len(second) == 1 for first, second in cut)
 
 
 def _as_date(told: Mapping[str, int], missing: Mapping[str, int]) -> _Found | None:
@@ -238,7 +248,7 @@ def unit_of(name: str) -> str:
     units = ("mm2", "mm", "cm", "kg", "g", "years", "days", "months", "hours", "percent", "ms",
              "bpm", "mmhg", "mg", "ml", "um", "px", "celsius")  # fmt: skip
     found = re.search(r"(?i)[_\W](" + "|".join(units) + r")\)?$", name)
-    return found[1].lower() if found else ""
+    return found[1].lower().replace("hg", "Hg") if found else ""
 
 
 def feature_name(column: str, taken: Sequence[str] = ()) -> str:
@@ -248,8 +258,7 @@ def feature_name(column: str, taken: Sequence[str] = ()) -> str:
       >>> feature_name('Patient Age'), feature_name('d-dimer_val'), feature_name('2D')
       ('patient_age', 'd_dimer_val', 'f_2d')
     """
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", column)
-    name = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
+    name = folded(column)
     name = name if name[:1].isalpha() else f"f_{name}".rstrip("_")
     name = "image_name" if name == "image" else name
     number = 2

@@ -13,9 +13,15 @@ from medical_images.drafting.composed import Composed
 from medical_images.drafting.exploding import exploded
 from medical_images.drafting.feature_drafts import draft_features
 from medical_images.drafting.features_found import Features
-from medical_images.drafting.image_rows import Rows, rows_of_paths, rows_of_tables
-from medical_images.drafting.joining import FILE, Joined
+from medical_images.drafting.image_rows import (
+    Rows,
+    rows_of_paths,
+    rows_of_tables,
+    with_label_of_folders,
+)
+from medical_images.drafting.joining import Joined
 from medical_images.drafting.mask_files import find_masks
+from medical_images.drafting.naming_pairs import FILE
 from medical_images.drafting.path_columns import PathColumns, columns_of_paths
 from medical_images.drafting.same_bytes import copies_among
 from medical_images.drafting.split_drafts import find_group, find_splits, say_group, say_splits
@@ -63,14 +69,22 @@ def compose(*, found: Survey, joined: Joined, lists: Mapping[str, set[str]], nam
     keys = {*rows.keys, FILE, "official_split"} | ({splits.column} if splits else set())
     who = {c for c in map(str, rows.frame.columns) if groups.who_of(c)}
     who |= {guess.column} if guess else set()
-    own = rows.frame.drop(columns=[c for c in rows.frame.columns if c.startswith("\0")])
     names = {joined.naming.column} if joined.naming and joined.naming.kind != "folder" else set()
-    features = draft_features(own, rows.images, keys=keys, names=names, groups=who)
+    features = draft_features(rows.frame, rows.images, keys=keys, names=names, groups=who)
+    if told is None and not features.labels and (rows_told := with_label_of_folders(rows)):
+        rows, pattern = rows_told
+        derive[rows.frame.columns[-1]] = {"from": "images.path", "pattern": pattern}
+        features = draft_features(rows.frame, rows.images, keys=keys, names=names, groups=who)
+    is_by_folders = told is not None or "label" in derive
     find_masks(draft.data["images"], features, found, rows.templates, rows.all_images)
     if not features.labels and "label" in features.data:
-        features.labels.append("label")  # told by folders
+        features.labels.append("label")
+    if is_by_folders and features.labels == ["label"]:
+        features.reasons["label"].append(
+            "? told by folders or names of files; if these are patients, it is the `group:`"
+        )
     _features(draft, features)
-    say_group(draft, guess, others, derive)
+    say_group(draft, rows, guess, others, derive)
     copies = copies_among(found.root, rows.all_images)
     say_splits(draft, splits, rows, guess, copies)
     _note_conflicts(features, rows, guess, copies)
@@ -118,6 +132,8 @@ def _images(draft: Composed, found: Survey, rows: Rows, joined: Joined) -> None:
         draft.say(place, where)
         if naming.kind in ("part", "folder", "base"):
             draft.ask(place, f"'{naming.column}' is found in names or folders")
+        if naming.kind == "padded":
+            draft.ask(place, f"'{naming.column}' has no zeros before its numbers, the names have")
     if naming is not None and naming.passed_over:
         places = ", ".join(naming.passed_over[:5])
         draft.ask(place, f"the same names stand in {places} too, which are passed over")

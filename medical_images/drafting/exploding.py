@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from medical_images.drafting.joining import Joined
-from medical_images.drafting.naming import Naming
+from medical_images.drafting.naming_made import Naming
 
 SIDE = "side"  # the column that tells which of the two images it is
 _SIDES = (("left", "right"), ("l", "r"), ("os", "od"), ("a", "b"), ("1", "2"))

@@ -18,19 +18,23 @@ from medical_images.drafting.column_types import (
 from medical_images.drafting.document import flow_of
 from medical_images.drafting.features_found import Features, counts_of
 from medical_images.drafting.joining import LABEL, spaced
+from medical_images.drafting.naming_paths import ABSOLUTE
+from medical_images.drafting.private_columns import may_identify
 from medical_images.drafting.several_columns import find_boxes, find_marks, find_runs
 
-_PERSON = re.compile(
-    r"(?i)(?:^|[_\W])(?:(?:first|last|sur|full|patient)_?name|name|birth\w*|dob|address|phone|email|"
-    r"mrn|ssn|insurance|physician|referring\w*|institution|clinical_notes?|notes?|report|comments?)(?:$|[_\W])"
-)
 _PLACE = re.compile(
     r"(?i)(?:^|[_\W])(?:url|doi|path|file|filename|license|copyright\w*)(?:$|[_\W])"
 )
 _ABOUT = re.compile(
     r"sex|gender|view|modality|projection|side|eye|laterality|device|camera|scanner|site|"
-    r"hospital|center|centre|manufacturer|folder|magnification|split|fold|race|ethnic"
+    r"hospital|center|centre|clinic|klinik|station|ward|manufacturer|folder|magnification|split|fold|"
+    r"race|ethnic|geschlecht|geraet|seite|sexo|quality"
 )
+_LIKELY = re.compile(
+    r"histo|status|outcome|result|ergebnis|ground_?truth|condition|disease|tumou?r|cancer|malig|"
+    r"stage|stadium|severity|score|group|type|(?:^|_)y$"
+)
+_MOST_NUMBERS = 100  # that are proposed; of more, those that are wanted can be told
 _BEST_LABELS = ("label", "target", "diagnosis", "dx", "finding", "class", "pathology", "grade")
 
 
@@ -59,20 +63,26 @@ def draft_features(
     done = boxes | find_runs(facts, frame, found)
     facts = {name: fact for name, fact in facts.items() if name not in done}
     done = find_marks(facts, frame, found, varies)
+    num_numbers = sum(fact.kind in ("int", "float") for fact in facts.values())
     for name, fact in facts.items():
         if name in done or (name in keys and name not in names):
             continue
-        reason = _why_not(name, fact, groups=groups, varies=name in varies)
+        is_private = may_identify(frame[name])
+        reason = _why_not(name, fact, groups=groups, is_private=is_private, varies=name in varies)
         if name in names and name not in groups and not is_repeated:
             reason = "" if fact.num_distinct == fact.num_rows else "names the image"
+            if frame[name].str.match(ABSOLUTE).any():
+                reason = "paths of another machine"
             fact = dataclasses.replace(fact, kind="id")
+        if not reason and fact.kind in ("int", "float") and num_numbers > _MOST_NUMBERS:
+            reason = f"one of {num_numbers:,} columns of numbers"
         if reason:
             found.left_out.append(f"{_line(name, fact)}  # {reason}")
         else:
             _add(found, name, fact, varies=name in varies)
+    found.labels.sort(key=lambda name: _rank(name, found))
     if not found.labels:
         _only_class(found)
-    found.labels.sort(key=lambda name: _rank(name, found))
     label = next(iter(found.labels), None)
     if label is not None:
         _as_label(found, label, facts)
@@ -80,14 +90,16 @@ def draft_features(
 
 
 def _only_class(found: Features) -> None:
-    """Takes the only class for what is to be predicted, where no name tells."""
+    """Takes the only class, or the likeliest by its name, where no name tells what is predicted."""
     classes = [
         name
         for name, keys in found.data.items()
         if keys["type"] in ("class", "labels") and not _ABOUT.search(name)
     ]
-    if len(classes) == 1:
-        found.labels += classes
+    likely = [name for name in classes if _LIKELY.search(name)]
+    if len(classes) == 1 or likely:
+        best = likely[0] if likely else classes[0]
+        found.labels += [best, *(name for name in classes if name != best)]
         found.is_guess = True
 
 
@@ -109,26 +121,30 @@ def _line(name: str, fact: ColumnFacts) -> str:
         "states": "class",
         "blank": "text",
         "constant": "text",
+        "comma": "float",
     }
     keys: dict[str, Any] = {"column": name} if feature_name(name) != name else {}
     return f"{feature_name(name)}: {flow_of({**keys, 'type': kinds.get(fact.kind, fact.kind)})}"
 
 
-def _why_not(name: str, fact: ColumnFacts, *, groups: Collection[str], varies: bool) -> str:
-    plain = spaced(name)
+def _why_not(
+    name: str, fact: ColumnFacts, *, groups: Collection[str], is_private: bool, varies: bool
+) -> str:
     if name in groups:
         return "identifies who it is; used to keep images together"
-    if _PERSON.search(plain):
+    if is_private:
         return "may tell who somebody is: see docs/privacy.md"
     if fact.kind == "blank":
         return "all cells are blank"
     if fact.kind == "constant" or (fact.num_distinct == 1 and not fact.num_blank):
         return "the same everywhere"
+    if fact.kind == "comma":
+        return "numbers with a decimal comma, which are not read: write them with a point"
     if fact.kind == "text":
         return f"free text, {fact.num_distinct:,} different; may tell who somebody is"
     if fact.kind == "id":
         return f"{fact.num_distinct:,} different"
-    if _PLACE.search(plain):
+    if _PLACE.search(spaced(name)):
         return "a place or terms, not what is seen"
     if name.lower().startswith("unnamed"):
         return "no name"

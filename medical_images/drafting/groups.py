@@ -6,11 +6,17 @@ import collections
 import dataclasses
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-_ORDER = ("patient", "subject", "participant", "person", "pid", "donor", "animal", "mouse", "case",
-          "wsi", "slide", "specimen", "lesion", "exam", "study", "visit")  # fmt: skip
-_REST = {"", "id", "ids", "no", "nr", "num", "number", "key", "code", "uid", "identifier", "hash",
-         "index", "name", "de", "pseudo", "anon"}  # fmt: skip
+import pandas as pd
+
+_ORDER = ("patient", "subject", "proband", "probanden", "participant", "person", "pid", "donor",
+          "animal", "mouse", "case", "wsi", "slide", "specimen", "lesion", "exam", "study",
+          "visit")  # fmt: skip
+_MOST_OFFERED = 4
+_REST = {"", "id", "ids", "no", "nr", "num", "nummer", "number", "key", "code", "uid", "identifier",
+         "hash", "index", "name", "de", "pseudo", "anon"}  # fmt: skip
+_ALSO = {"patienten": "patient", "pat": "patient", "mrn": "patient", "paciente": "patient"}
 _IN_PATH = re.compile(
     r"(?i)(?:^|[/_-])((?:patient|subject|subj|sub|pat|case|p)[_-]?\d+)(?=[/_.-]|$)"
 )
@@ -46,13 +52,13 @@ def who_of(column: str) -> str:
       ('patient', 'patient', '', 'lesion')
     """
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column).lower()
-    for who in _ORDER:
+    for who in (*_ORDER, *_ALSO):
         found = re.search(rf"(?:^|[^a-z]){who}s?([^a-z].*|id|no|nr|num|number)?$", words)
         if found:
             rest = re.split(r"[^a-z]+", (found[1] or "").lower())
             before = re.split(r"[^a-z]+", words[: found.start()])
             if set(rest) <= _REST and set(before) <= _REST:
-                return who
+                return _ALSO.get(who, who)
     return ""
 
 
@@ -77,8 +83,31 @@ def by_column(columns: Mapping[str, Sequence[str]], *, images: Sequence[str]) ->
         why = f"by its name; {len(groups):,} different for {len(pairs):,} images"
         guess = GroupGuess(column=name, num_groups=len(groups), num_rows=len(pairs), why=why)
         rank = _ORDER.index(who) if who else _ORDER.index("case")
+        if "name" in name.lower():  # a number is the better one, as the index holds it
+            rank += len(_ORDER)
         found.append((rank + (4 if repeats == 1 else 0), guess))
     return [guess for _, guess in sorted(found, key=lambda pair: pair[0])]
+
+
+def by_repetition(frame: pd.DataFrame, *, used: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Returns columns of whole numbers or codes that come back a few times each."""
+    taken = set()
+    for name, keys in used.items():
+        if keys["type"] != "int":
+            taken |= {keys.get("column", name), *keys.get("columns", ())}
+    found = []
+    for name in map(str, frame.columns):
+        known = frame[name][frame[name] != ""]
+        repeats = len(known) / max(known.nunique(), 1)
+        is_code = known.str.fullmatch(r"[A-Za-z_-]{0,6}\d+").all()
+        if (
+            name not in taken
+            and is_code
+            and 1.5 <= repeats <= 0.2 * len(known)
+            and "age" not in name
+        ):
+            found.append(name)
+    return found[:_MOST_OFFERED]
 
 
 def by_path(paths: Sequence[str]) -> GroupGuess | None:
@@ -152,6 +181,14 @@ def _is_index(rows: Sequence[Sequence[str]], place: int) -> bool:
     """Whether a token counts the images of an id: small numbers, most often the first one."""
     tokens = collections.Counter(row[place] for row in rows)
     return all(token.isdigit() for token in tokens) and len(tokens) <= 2
+
+
+def of_volumes(paths: Sequence[str]) -> GroupGuess | None:
+    """Returns the file of each volume: its slices belong together at least."""
+    pattern = r"([^/]+)\.nii(?:\.gz)?(?:/|$)"
+    if any(re.search(pattern, path) for path in paths):
+        return _guess(paths, pattern, "the slices of a volume belong together")
+    return None
 
 
 def _by_folder(paths: Sequence[str]) -> GroupGuess | None:

@@ -10,18 +10,19 @@ from typing import Any
 
 import pandas as pd
 
-from medical_images.drafting.naming import Files, Naming, find_namings, score_of
+from medical_images.drafting.naming import find_namings
+from medical_images.drafting.naming_made import Files, Naming, score_of
+from medical_images.drafting.naming_pairs import FILE
 from medical_images.drafting.official_splits import split_of
 from medical_images.drafting.tables_found import FoundTable
 from medical_images.tables import key_of
 
 LABEL = re.compile(
     r"(?i)(?:^|[_\W])(?:labels?|target|class(?:es)?|class_?name|findings?|diagnos[ie]s|diagnostic|dx|"
-    r"pathology|grade|dr_grade|level|malignant|benign_malignant|disease|category|finding_labels?)"
+    r"befund|diagnosen?|diagn[oó]stic\w*|klasse|clas[es]e|etiqueta|pathology|grade|dr_grade|level|malignant|benign_malignant|disease|category|finding_labels?)"
     r"(?:$|[_\W])"
 )
 _ALIKE = 0.6  # share of columns that parts of one table have in common
-FILE = "table_file"  # the column that tells the file of a row
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,7 @@ def join_found(tables: Sequence[FoundTable], files: Files, *, is_ordered: bool =
     if is_ordered:
         ranked.sort(key=lambda pair: pair[0].name != tables[0].name)
     if not ranked or not ranked[0][1]:
-        left = {table.name: "names no image; not used" for table in tables}
+        left = {t.name: f"names no image; not used{_but_for_case(t, files)}" for t in tables}
         return Joined(tables=(), frame=pd.DataFrame(), naming=None, notes=left)
     (main, namings), rest = ranked[0], ranked[1:]
     naming = namings[0]
@@ -72,7 +73,9 @@ def join_found(tables: Sequence[FoundTable], files: Files, *, is_ordered: bool =
     for table, _ in rest:
         shared = [name for name in table.columns if name in frame.columns]
         if len(shared) == len(table.columns) or len(shared) > max(0.7 * len(table.columns), 3):
-            notes[table.name] = "not used: its columns stand in a table above"
+            notes[table.name] = "not used: its columns stand in a table above" + (
+                "" if _labels_of(table) else ", and it tells no class"
+            )
             continue
         found = _joined(frame, table)
         if isinstance(found, str):
@@ -86,6 +89,15 @@ def join_found(tables: Sequence[FoundTable], files: Files, *, is_ordered: bool =
         tables=tuple(specs), frame=frame, naming=naming, others=tuple(namings[1:]), notes=notes,
         files=tuple(paths) if isinstance(paths, list) else (),
     )  # fmt: skip
+
+
+def _but_for_case(table: FoundTable, files: Files) -> str:
+    """Says which column would name images if capitals were the same, if one does."""
+    known = {name.lower() for name in (*files.by_name, *files.by_stem)}
+    for name in table.columns:
+        if table.frame[name].str.lower().isin(known).mean() > 0.5:
+            return f"; but for capital letters, '{name}' does: write them as the files do"
+    return ""
 
 
 def _rank(table: FoundTable, namings: Sequence[Naming]) -> float:
@@ -130,7 +142,7 @@ def merge_parts(
     has_label = any(_labels_of(table) and namings for table, namings in known)
     families: list[list[tuple[FoundTable, list[Naming]]]] = []
     for entry in sorted(known, key=lambda e: (_order(e[0].name), e[0].name)):
-        home = next((f for f in families if _is_part(f, entry, has_label=has_label)), None)
+        home = next((f for f in families if _is_part(f, entry, files, has_label=has_label)), None)
         if home is None:
             families.append([entry])
         else:
@@ -152,6 +164,7 @@ def _order(name: str) -> int:
 def _is_part(
     family: Sequence[tuple[FoundTable, list[Naming]]],
     entry: tuple[FoundTable, list[Naming]],
+    files: Files,
     *,
     has_label: bool,
 ) -> bool:
@@ -170,11 +183,20 @@ def _is_part(
     if (labels[0] ^ labels[1]) - (one & other) and len(labels[0] ^ labels[1]) > 2:
         return False
     cells = set(table.frame[own[0].column])
+    homes = [_home(name, files) for name in (table.name, *(t.name for t, _ in family))]
+    if all(homes) and len(set(homes)) == len(homes):
+        return True  # each of the images of its own folder
     for earlier, of_earlier in family:
         shared = cells & set(earlier.frame[of_earlier[0].column])
         if len(shared) > 0.05 * len(cells):
             return False
     return True
+
+
+def _home(table: str, files: Files) -> str:
+    """Returns the folder of images that a table lies in or is named for, or ""."""
+    *folders, name = table.split("/")
+    return next((f for f in (*folders[-1:], name.split(".")[0]) if f in files.by_folder), "")
 
 
 def _stacked(tables: Sequence[FoundTable]) -> FoundTable:

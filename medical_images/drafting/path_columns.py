@@ -22,6 +22,7 @@ class PathColumns:
       cells: {column of the template: the cell of each image that fits}.
       derive: {column: pattern}, searched in the path.
       label: The column of the class, or "".
+      level_of_label: Which of the folders on the way is the class, from 0; -1 for none.
       images: The images that fit.
       num_left_out: Those that do not.
     """
@@ -30,6 +31,7 @@ class PathColumns:
     cells: Mapping[str, Sequence[str]]
     derive: Mapping[str, str]
     label: str
+    level_of_label: int = -1
     images: tuple[str, ...]
     num_left_out: int
 
@@ -57,6 +59,7 @@ def columns_of_paths(paths: Sequence[str]) -> PathColumns:
         cells = {("label" if name == label else name): own for name, own in cells.items()}
         names = ["{label}" if text == f"{{{label}}}" else text for text in names]
         label = "label"
+    level_of_label = names.index("{label}") if label else -1
     derive: dict[str, str] = {}
     if not label and (pattern := _label_in_names(deep)):
         derive["label"] = pattern
@@ -64,7 +67,8 @@ def columns_of_paths(paths: Sequence[str]) -> PathColumns:
     extension = extension_text(deep)
     template = "/".join([*names, f"*{extension}"])
     return PathColumns(
-        templates=(template,), cells=cells, derive=derive, label=label, images=tuple(deep),
+        templates=(template,), cells=cells, derive=derive, label=label,
+        level_of_label=level_of_label, images=tuple(deep),
         num_left_out=len(paths) - len(deep),
     )  # fmt: skip
 

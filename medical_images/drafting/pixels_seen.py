@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import io
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from PIL import Image
 
-from medical_images.errors import ImageError
+from medical_images.errors import CorpusError, ImageError
 from medical_images.image_kinds import LOOKED_AT, kind_of
-from medical_images.opening import leaves_root
+from medical_images.members import open_file, read
+from medical_images.spec_images import Images
 
 _NUM_LOOKED_AT = 48
 _GREY = {"1", "L", "I", "I;16", "I;16B", "I;16L", "F"}
@@ -40,12 +42,9 @@ def look_at(root: str, paths: Sequence[str]) -> PixelsSeen:
     unread = 0
     windows = set()
     for path in sorted(paths)[::step][:_NUM_LOOKED_AT]:
-        full = os.path.join(root, path)
-        if not os.path.isfile(full) or leaves_root(full, root):
-            continue  # a member of a container
         try:
-            mode, has_window = _mode_of(full)
-        except (OSError, ValueError, ImageError, Image.DecompressionBombError):
+            mode, has_window = _mode_of(root, path)
+        except (OSError, ValueError, CorpusError, ImageError, Image.DecompressionBombError):
             unread += 1
             continue
         modes[mode] += 1
@@ -54,15 +53,24 @@ def look_at(root: str, paths: Sequence[str]) -> PixelsSeen:
     return PixelsSeen(keys=_keys(modes, windows), modes=dict(modes), num_unread=unread)
 
 
-def _mode_of(path: str) -> tuple[str, bool]:
-    with open(path, "rb") as file:
-        kind = kind_of(file.read(LOOKED_AT))
-    if kind == "nifti":
+def _mode_of(root: str, path: str) -> tuple[str, bool]:
+    full = os.path.join(root, path)
+    if path.lower().endswith((".nii", ".nii.gz")):
         return "NIfTI", False
-    if kind == "dicom":
-        return _dicom(path)
-    with Image.open(path) as image:
-        return image.mode, False
+    if not os.path.isfile(full):
+        pixels = read(root, path, Images(path=[path]))  # a member of a container
+        if not isinstance(pixels, bytes):
+            grey = pixels.ndim < 3 or pixels.shape[2] == 1
+            return ("I;16" if pixels.itemsize > 1 else "L") if grey else "RGB", False
+        with Image.open(io.BytesIO(pixels)) as image:
+            return image.mode, False
+    with open_file(root, path) as file:
+        kind = kind_of(file.read(LOOKED_AT))
+        if kind == "dicom":
+            return _dicom(full)
+        file.seek(0)
+        with Image.open(file) as image:
+            return image.mode, False
 
 
 def _dicom(path: str) -> tuple[str, bool]:

@@ -11,7 +11,9 @@ from typing import Any
 from medical_images.drafting import groups, official_splits
 from medical_images.drafting.composed import Composed
 from medical_images.drafting.image_rows import Rows
-from medical_images.drafting.joining import FILE, Joined
+from medical_images.drafting.joining import Joined
+from medical_images.drafting.naming_pairs import FILE
+from medical_images.drafting.private_columns import may_identify
 from medical_images.drafting.survey import stem_of
 
 
@@ -27,19 +29,21 @@ def find_group(
         return found[0], found[1:]
     if by_path is not None and 1 < by_path.num_groups < by_path.num_rows:
         return by_path, found
-    return (found[0], found[1:]) if found else (None, [])
+    return (found[0], found[1:]) if found else (groups.of_volumes(rows.all_images), [])
 
 
 def say_group(
     draft: Composed,
+    rows: Rows,
     guess: groups.GroupGuess | None,
     others: Sequence[groups.GroupGuess],
     derive: dict[str, Any],
 ) -> None:
     """Writes the group, or that there is none."""
     if guess is None:
-        draft.say(("splits",), "? no column and no name tells which images are of one patient: each"
-                  " image may go to any split; if you know more, give `group:`")  # fmt: skip
+        draft.ask(("splits",), "no column and no name tells which images are of one patient: each"
+                  " image may go to any split; if you know more, give `group:`",
+                  groups.by_repetition(rows.frame, used=draft.data["features"]))  # fmt: skip
         return
     column = guess.column
     if guess.pattern:
@@ -53,6 +57,9 @@ def say_group(
     else:
         draft.say(("group",), f"images of one group stay in one split: {guess.why}")
     if not guess.pattern:
+        if may_identify(cells := rows.frame[column]) and not cells.str.fullmatch(r"\d+").all():
+            draft.ask(("group",), "its cells may name persons, and the index holds groups as they"
+                      " stand in the table: better `pseudonymize:` it")  # fmt: skip
         draft.after[("privacy",)] = [
             f"pseudonymize: [{column}]  # hides these ids by a key of yours"
         ]

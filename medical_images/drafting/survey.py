@@ -19,13 +19,17 @@ _TABLES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", ".xlsx", ".x
 _ENTERED = ("**/*", "**/*.zip/**/*", "**/*.hdf5/*", "**/*.h5/*")
 _JUNK = re.compile(
     r"(?i)(?:.*\.rejects\.csv|.*sample_?submission.*|readme.*|licen[cs]e.*|attribution.*|changelog.*|checksums?.*"
-    r"|sha256sums.*|md5sums?.*|requirements.*|\w*hmnist_\d+_\d+.*|thumbs\.db|desktop\.ini)"
+    r"|dicomdir|~\$.*|sha256sums.*|md5sums?.*|requirements.*|\w*hmnist_\d+_\d+.*|thumbs\.db|desktop\.ini)"
 )
 MASK = re.compile(
     r"(?i)(?:^|/)[^/]*mask[^/]*/|(?:^|/)(?:seg|segmentations?|ground_?truths?)/"
-    r"|[_ -](?:mask|seg|segmentation)(?:[_ -]?\d+)?\.[a-z]+$"
+    r"|[_ -](?:mask|seg|segmentation)(?:[_ -]?\d+)?\.(?:nii\.gz|[a-z]+)$"
 )
 _ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,5}$")  # of a file; that of a UID is a number
+_FAULTS = {
+    "path_escape": "links that lead out of the folder: copy the files, or draft where they lie",
+    "not_regular": "files that are none of their own: links, pipes, devices",
+}
 _MANY_TEXTS = 20  # text files in one folder: one for each image, rather than tables
 
 
@@ -54,22 +58,23 @@ def survey(root: str) -> Survey:
     Raises:
       BuildError: A folder cannot be listed.
     """
-    paths = _paths_below(root)
+    paths, faults = _paths_below(root)
     texts = collections.Counter(
         os.path.dirname(path) for path in paths if path.lower().endswith((".txt", ".txt.gz"))
     )
     found: dict[str, list[str]] = {"image": [], "mask": [], "table": []}
-    passed_over: collections.Counter[str] = collections.Counter()
+    passed_over = collections.Counter(_FAULTS.get(fault, "files with a fault") for fault in faults)
     has_images = any(kind_of_name(path) for path in paths)
     dicom: dict[str, bool] = {}  # by folder
     for path in paths:
         name = os.path.basename(path)
         is_text = name.lower().endswith((".txt", ".txt.gz"))
+        is_junk = _JUNK.fullmatch(name) is not None
         if "__MACOSX/" in path:
             passed_over["files of __MACOSX"] += 1
-        elif _is_image(root, path, dicom=None if has_images else dicom):
+        elif not is_junk and _is_image(root, path, dicom=None if has_images else dicom):
             found["mask" if MASK.search(path) else "image"].append(path)
-        elif _JUNK.fullmatch(name):
+        elif is_junk:
             passed_over[f"{name} (by its name)"] += 1
         elif is_text and texts[os.path.dirname(path)] > _MANY_TEXTS:
             passed_over[f"text files in {os.path.dirname(path) or '.'} (one for each image?)"] += 1
@@ -88,14 +93,16 @@ def survey(root: str) -> Survey:
     )
 
 
-def _paths_below(root: str) -> list[str]:
+def _paths_below(root: str) -> tuple[list[str], list[str]]:
+    """Returns paths, and the faults of those that cannot be read."""
     for texts in (_ENTERED, _ENTERED[:2], _ENTERED[:1]):  # as far as libraries are installed
         try:
-            files = walk(root, "", Images(path=list(texts)))
-            return sorted(file.path for file in files if not file.fault)
+            files = list(walk(root, "", Images(path=list(texts))))
         except SpecError:
             continue
-    return []
+        paths = sorted(file.path for file in files if not file.fault)
+        return paths, [file.fault for file in files if file.fault]
+    return [], []
 
 
 def _is_image(root: str, path: str, *, dicom: dict[str, bool] | None) -> bool:

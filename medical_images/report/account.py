@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from medical_images import rejects
-from medical_images.report.blocks import Block, Code, Facts, Points, Section, Table
+from medical_images.report.blocks import Block, Code, Facts, Section, Table
+from medical_images.report.counting import images_text
 from medical_images.report.dataset import Dataset
 from medical_images.report.disclosure import Disclosure
 
@@ -19,7 +20,6 @@ _OUTCOMES = {
     "reported": "not part of the dataset",
     "noted": "written all the same",
 }
-_MOST_WARNINGS = 12  # that are shown without being asked for
 _WORDS = (
     ("Achieved", "how many images a split has in fact."),
     ("Copy", "an image with the same bytes as another one."),
@@ -58,7 +58,7 @@ def left_out(dataset: Dataset, disclosure: Disclosure) -> Section:
     read = (
         f"{disclosure.text(told['rows'])} rows of tables and"
         f" {disclosure.text(told['image_files'])} image files were read;"
-        f" {disclosure.text(sum(dataset.sizes.values()))} images were written."
+        f" {images_text(dataset, disclosure)} images were written."
     )
     if not rows:
         return Section("rejects", "What was left out", [read, "Nothing was left out or changed."])
@@ -67,43 +67,14 @@ def left_out(dataset: Dataset, disclosure: Disclosure) -> Section:
     return Section("rejects", "What was left out", [read, table])
 
 
-def warnings_of(dataset: Dataset, disclosure: Disclosure) -> tuple[str, ...]:
-    """All warnings: of the corpus, then of the certificate."""
-    told = [_sentence(disclosure.sentence(text)) for text in dataset.certificate["warnings"]]
-    about = [_sentence(text) for text in dataset.about.get("warnings", ())]
-    return (*about, *told)
-
-
-def to_know(dataset: Dataset, disclosure: Disclosure) -> Section:
-    """The warnings, and what nobody has checked."""
-    warnings = warnings_of(dataset, disclosure)
-    blocks: list[Block] = [
-        Points(warnings[:_MOST_WARNINGS]) if warnings else "There are no warnings."
-    ]
-    if more := warnings[_MOST_WARNINGS:]:
-        blocks.append(Points(more, title=f"{len(more)} more"))
-    if dataset.about.get("unverified"):
-        blocks += [
-            "Taken for granted, and checked by nobody:",
-            Points(tuple(map(_sentence, dataset.about["unverified"]))),
-        ]
-    return Section("warnings", "What to know before using it", blocks)
-
-
-def _sentence(text: str) -> str:
-    text = text.strip().replace("`", "'")
-    if "=" not in text.split(" ")[0]:  # a feature and its class stay as they are
-        text = text[:1].upper() + text[1:]
-    return text if text.endswith((".", "!", "?")) else f"{text}."
-
-
 def again(dataset: Dataset) -> Section:
     """What is needed to load the same dataset, or to make it again."""
     told, certificate = dataset.told, dataset.certificate
-    name = f"{dataset.info.full_name}"
+    name, built_with = dataset.info.full_name, told.get("built_with", {})
     facts = Facts(
         (
             ("Dataset", name),
+            ("Built with", ", ".join(f"{name} {version}" for name, version in built_with.items())),
             ("Splits by", _METHODS.get(certificate["method"], certificate["method"])),
             ("Seed", str(certificate["seed"])),
             ("Hash of the spec", told["spec_sha256"]),
@@ -155,5 +126,5 @@ def how_counts_are_shown(disclosure: Disclosure) -> Iterator[str]:
         yield (
             f"Counts under {least} are shown as <{least}, also where there are none; all others are"
             f" rounded to multiples of {least}, and percentages are of rounded counts, so that sums"
-            " do not tell what is hidden."
+            " do not tell what is hidden. A dash stands where they would; charts leave out both."
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,33 +12,53 @@ import pandas as pd
 from medical_images.audit.association import Association, associate
 from medical_images.report.bands import age_bands
 from medical_images.report.blocks import Block, Cell, Section, Table
+from medical_images.report.counting import shown
 from medical_images.report.dataset import Dataset, Feature
-from medical_images.report.disclosure import Disclosure
+from medical_images.report.disclosure import HIDDEN, Disclosure
 
 _MOST_CLASSES = 40
 _MOST_PAIRS = 60
-_MOST_TABLES = 8
-_STRENGTHS = ((0.1, "hardly any"), (0.3, "weak"), (0.5, "moderate"), (2.0, "strong"))
+_MOST_TABLES, _MOST_CELLS = 8, 4_000
+_STRONG, _BY_CHANCE = 0.5, 0.01
+_STRENGTHS = ((0.1, "hardly any"), (0.3, "weak"), (_STRONG, "moderate"), (2.0, "strong"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Pair:
+class Pair:
+    """How the class, or one of several, goes together with a feature.
+
+    Attributes:
+      name: Of the feature.
+      label: The class; blank for all at once.
+      found: What was found.
+    """
+
     name: str
     label: str
     found: Association
 
 
-def associations(dataset: Dataset, disclosure: Disclosure) -> Section:
+def pairs_of(dataset: Dataset, disclosure: Disclosure) -> tuple[Pair, ...]:
+    """Compares the class with all features of a few classes and with ages; the strongest first."""
+    if dataset.target is None:
+        return ()
+    found = _pairs(dataset, dataset.target, disclosure.min_cell)
+    return tuple(sorted(found, key=lambda pair: -pair.found.cramers_v))
+
+
+def strong_names(pairs: Sequence[Pair]) -> tuple[str, ...]:
+    """Returns the features that go strongly together with the class, surely not by chance."""
+    strong = (p for p in pairs if p.found.cramers_v >= _STRONG and p.found.p_value <= _BY_CHANCE)
+    return tuple(dict.fromkeys(pair.name for pair in strong))
+
+
+def associations(dataset: Dataset, pairs: Sequence[Pair], disclosure: Disclosure) -> Section | None:
     """Whether the class goes together with site, scanner, sex, age."""
     target = dataset.target
+    if target is None or not pairs:
+        return None
     title = "What goes together with the class"
-    if target is None:
-        return Section("associations", title, ["There is no class to compare with."])
-    pairs = sorted(_pairs(dataset, target), key=lambda pair: -pair.found.cramers_v)
-    if not pairs:
-        text = "No other feature has a few classes, or tells an age, to compare with."
-        return Section("associations", title, [text])
-    each = f"Rows of one of the {dataset.group_word} that tell the same count once."
+    each = "Images of one group with the same two values count once."
     blocks: list[Block] = [
         "Where the class goes together with the hospital, the scanner or the sex, a model may learn"
         " those instead. Strength is Cramér's V, from 0 (none) to 1 (one tells the other); p is how"
@@ -57,7 +77,7 @@ def associations(dataset: Dataset, disclosure: Disclosure) -> Section:
     return Section("associations", title, blocks)
 
 
-def _strengths(target: Feature, pairs: list[_Pair], disclosure: Disclosure) -> Table:
+def _strengths(target: Feature, pairs: Sequence[Pair], disclosure: Disclosure) -> Table:
     rows: list[list[str | Cell]] = []
     for pair in pairs[:_MOST_PAIRS]:
         found = pair.found
@@ -65,9 +85,9 @@ def _strengths(target: Feature, pairs: list[_Pair], disclosure: Disclosure) -> T
         rows.append(
             [
                 Cell(pair.name, pair.label),
-                f"{found.cramers_v:.2f}",
+                f"{found.cramers_v:.{1 if disclosure.is_on else 2}f}",
                 word,
-                _p_text(found.p_value),
+                _p_text(found.p_value, disclosure),
                 disclosure.text(found.num_counted),
             ]
         )
@@ -76,13 +96,15 @@ def _strengths(target: Feature, pairs: list[_Pair], disclosure: Disclosure) -> T
     return Table.of(f"How strongly each feature goes together with {target.name}{more}", head, rows)
 
 
-def _p_text(p_value: float) -> str:
+def _p_text(p_value: float, disclosure: Disclosure) -> str:
     if p_value < 0.001:
         return "<0.001"
+    if disclosure.is_on:  # digits would tell of counts
+        return next((f"<{end}" for end in (0.01, 0.05) if p_value < end), "0.05 or more")
     return f"{p_value:.2f}" if p_value >= 0.1 else f"{p_value:.3f}"
 
 
-def _pairs(dataset: Dataset, target: Feature) -> Iterator[_Pair]:
+def _pairs(dataset: Dataset, target: Feature, least: int) -> Iterator[Pair]:
     groups = dataset.keys if dataset.group_columns else None
     for feature in dataset.features:
         others = _values(dataset, feature) if feature.name != target.name else None
@@ -91,13 +113,13 @@ def _pairs(dataset: Dataset, target: Feature) -> Iterator[_Pair]:
         if not target.is_list:
             labels = dataset.table[target.name].astype("object")
             found = associate(labels, others, groups=groups)
-            yield _Pair(name=feature.name, label="", found=found)
+            yield Pair(name=feature.name, label="", found=found)
             continue
         for label in target.classes[:_MOST_CLASSES]:
             has = dataset.table[target.name].map(lambda told, label=label: label in set(told))
-            if has.any() and not has.all():
+            if least <= has.sum() <= len(has) - least:
                 found = associate(has, others, groups=groups)
-                yield _Pair(name=feature.name, label=label, found=found)
+                yield Pair(name=feature.name, label=label, found=found)
 
 
 def _values(dataset: Dataset, feature: Feature) -> pd.Series[Any] | None:
@@ -128,15 +150,25 @@ def _table(
         pairs = pairs.explode("label").dropna()
     counts = pairs.groupby(["label", "other"], observed=True).size().to_dict()
     order = feature.classes or tuple(others.cat.categories)
-    columns = [name for name in order if name in sizes]
-    lines = [name for name in target.classes if any((name, other) in counts for other in columns)]
+    is_on = disclosure.is_on  # then what is left out would tell that there are none
+    columns = [name for name in order if is_on or name in sizes]
+    lines = [name for name in target.classes if is_on or any((name, c) in counts for c in columns)]
+    if len(lines) * len(columns) > _MOST_CELLS:
+        return None
+    table = pd.DataFrame(
+        [[counts.get((label, other), 0) for other in columns] for label in lines], lines, columns
+    )
+    sizes = {other: sizes.get(other, 0) for other in columns}
+    texts = shown(table, sizes, disclosure).texts.to_numpy().tolist()
     cells = {
         (label, other): Cell(
-            disclosure.text(counts.get((label, other), 0)),
-            disclosure.percent_text(counts.get((label, other), 0), sizes[other]),
+            text,
+            disclosure.percent_text(counts.get((label, other), 0), sizes[other])
+            if text != HIDDEN
+            else "",
         )
-        for label in lines
-        for other in columns
+        for label, told in zip(lines, texts, strict=True)
+        for other, text in zip(columns, told, strict=True)
     }
     rows = [[Cell(label), *(cells[label, other] for other in columns)] for label in lines]
     head = [target.name, *columns]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 _MOST_BINS = 20
-_OLDEST = 90  # ages above tell of few people
+OLDEST = 90  # years; ages above tell of few people
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +29,12 @@ class Bands:
     has_lower: bool = False
     has_upper: bool = False
     is_whole: bool = False
+
+    @property
+    def is_each(self) -> bool:
+        """Whether each bin holds one whole number, but for the outer ones."""
+        widths = np.diff(self.edges)
+        return self.is_whole and bool((widths == 1).all())
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -66,18 +72,19 @@ def age_bands(ages: npt.NDArray[np.float64]) -> Bands:
     known = ages[np.isfinite(ages)]
     if known.size == 0:
         return Bands((0, 10), is_whole=True)
-    low = int(max(0, min(known.min() // 10 * 10, _OLDEST - 10)))
-    high = int(min(_OLDEST + 10, max(known.max() // 10 * 10 + 10, low + 20)))
+    low = int(max(0, min(known.min() // 10 * 10, OLDEST - 10)))
+    high = int(min(OLDEST + 10, max(known.max() // 10 * 10 + 10, low + 20)))
     edges = tuple(float(edge) for edge in range(low, high + 1, 10))
-    return Bands(edges, has_upper=high > _OLDEST, is_whole=True)
+    return Bands(edges, has_upper=high > OLDEST, is_whole=True)
 
 
-def bands_of(values: npt.NDArray[np.float64], *, least: int = 1) -> Bands:
+def bands_of(values: npt.NDArray[np.float64], *, least: int = 1, top: float = math.inf) -> Bands:
     """Returns bins with round ends over the middle of the values; the outer ones may be open.
 
     Args:
       values: float64 of shape (images,).
       least: How many values an outer bin must have at least; it is widened until it does.
+      top: Values from here on are in one bin, if there are others.
 
     Example:
       >>> bands_of(np.array([1.0, 2.0, 2.0, 4.0])).names
@@ -93,15 +100,19 @@ def bands_of(values: npt.NDArray[np.float64], *, least: int = 1) -> Bands:
     edges = sorted({float(f"{k * step:.12g}") for k in range(first, last + 1)})
     if len(edges) < 2:  # numbers that differ less than can be told
         edges = [low, math.nextafter(high, math.inf)]
+    while len(edges) > 2 and edges[-2] > top:
+        del edges[-1]
     while len(edges) > 2 and 0 < np.searchsorted(known, edges[1], side="left") < least:
         del edges[1]
     while len(edges) > 2 and 0 < known.size - np.searchsorted(known, edges[-2]) < least:
         del edges[-2]
     has_lower, has_upper = bool(known[0] < edges[0]), bool(known[-1] >= edges[-1])
+    has_upper = has_upper or edges[-1] > top
     if not np.isfinite(values[~np.isnan(values)]).all():
         has_lower = has_lower or bool((values == -np.inf).any())
         has_upper = has_upper or bool((values == np.inf).any())
-    if least > 1:  # ends would tell the least and the largest value
+    if least > 1 and len(edges) > 2:  # ends would tell the least and the largest value
+        edges[0], edges[-1] = edges[1] - step, edges[-2] + step
         has_lower = has_upper = True
     return Bands(tuple(edges), has_lower, has_upper, is_whole and step >= 1)
 

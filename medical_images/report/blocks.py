@@ -69,13 +69,15 @@ class Bars:
       title: What it shows, for who cannot see it.
       categories: From top to bottom.
       counts: One of each category.
+      texts: The counts as they are written.
       unit: What is counted.
-      shares: {split: percent of each category}; none for counts alone.
+      shares: {split: percent of each category, NaN where it is not shown}; none for counts alone.
     """
 
     title: str
     categories: tuple[str, ...]
     counts: tuple[int, ...]
+    texts: tuple[str, ...]
     unit: str
     shares: dict[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
 
@@ -89,12 +91,14 @@ class Histogram:
       edges: The ends of the bins, one more than bins.
       shares: {split: percent of its known values in each bin}.
       axis: Name and unit of the numbers.
+      is_each: Whether each bin holds one whole number.
     """
 
     title: str
     edges: tuple[float, ...]
     shares: dict[str, tuple[float, ...]]
     axis: str
+    is_each: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -142,11 +146,13 @@ class Gallery:
       rows: (name, note, pictures).
       legend: (name, colour) of the boxes that are drawn.
       is_large: Whether there is something to see in them that is small.
+      is_dense: Whether there are many rows of a few images.
     """
 
     rows: tuple[tuple[str, str, tuple[Picture, ...]], ...]
     legend: tuple[tuple[str, str], ...] = ()
     is_large: bool = False
+    is_dense: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

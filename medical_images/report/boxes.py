@@ -9,7 +9,7 @@ import pandas as pd
 from medical_images.report.blocks import Block, Cell, Table
 from medical_images.report.counting import bars_of, counts_of, several, split_table
 from medical_images.report.dataset import Dataset, Feature
-from medical_images.report.disclosure import Disclosure
+from medical_images.report.disclosure import HIDDEN, Disclosure
 
 _BOX = "box"  # the name of those without a class
 
@@ -39,7 +39,12 @@ def show_boxes(dataset: Dataset, feature: Feature, disclosure: Disclosure) -> It
     ]
     without = counts_of(split_table(labels.map(len) == 0, splits, [True], dataset), True)
     rows.append([Cell("images without a box"), *map(Cell, map(disclosure.text, without))])
-    means = of_boxes.sum() / pd.Series(dataset.sizes)
-    rows.append([Cell("boxes of an image, on average"), *(Cell(f"{mean:.1f}") for mean in means)])
+    rows.append([Cell("boxes of an image, on average"), *_means(of_boxes, dataset, disclosure)])
     yield bars_of(of_images, dataset, disclosure, title=f"Images with a box of {feature.name}")
     yield Table.of(f"Boxes of {feature.name} by split", ["box", *dataset.sizes], rows)
+
+
+def _means(boxes: pd.DataFrame, dataset: Dataset, disclosure: Disclosure) -> Iterator[Cell]:
+    for split, size in dataset.sizes.items():
+        num_boxes, num_images = disclosure.number(int(boxes[split].sum())), disclosure.number(size)
+        yield Cell(f"{num_boxes / num_images:.1f}" if num_images else HIDDEN)

@@ -5,8 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from medical_images._version import __version__
-from medical_images.report import account, associations, classes, pictures, relations, spreads, who
+from medical_images.report import (
+    account,
+    associations,
+    cautions,
+    classes,
+    pictures,
+    relations,
+    spreads,
+    who,
+)
 from medical_images.report.blocks import Card
+from medical_images.report.counting import images_text
 from medical_images.report.dataset import Dataset
 from medical_images.report.disclosure import Disclosure
 
@@ -29,9 +39,11 @@ def card_of(
       num_pictures_per_class: Example images of each class; 0 shows none.
       near_copies: The pairs of images that look the same; None where they were not looked for.
     """
+    pairs = associations.pairs_of(dataset, disclosure)
+    warnings, notes = cautions.cautions(dataset, disclosure, pairs=pairs, near_copies=near_copies)
     sections = [
         who.origin(dataset),
-        account.to_know(dataset, disclosure),
+        cautions.to_know(dataset, warnings, notes),
         who.people(dataset, disclosure),
         classes.classes(dataset, disclosure),
         *(
@@ -43,7 +55,7 @@ def card_of(
         classes.missing(dataset, disclosure),
         spreads.distributions(dataset, disclosure),
         relations.group_sizes(dataset, disclosure),
-        associations.associations(dataset, disclosure),
+        associations.associations(dataset, pairs, disclosure),
         relations.copies(dataset, disclosure, near_copies),
         account.left_out(dataset, disclosure),
         account.again(dataset),
@@ -55,20 +67,21 @@ def card_of(
         name=dataset.info.full_name,
         lead=dataset.spec.get("description", "").strip(),
         note=hidden,
-        figures=_figures(dataset, disclosure),
+        figures=_figures(dataset, disclosure, len(warnings)),
         sections=tuple(section for section in sections if section is not None and section.blocks),
         foot=f"Made by medical_images {__version__} from the dataset alone.",
     )
 
 
-def _figures(dataset: Dataset, disclosure: Disclosure) -> tuple[tuple[str, str], ...]:
+def _figures(
+    dataset: Dataset, disclosure: Disclosure, num_warnings: int
+) -> tuple[tuple[str, str], ...]:
     """The few numbers that come first."""
-    figures = [(disclosure.text(len(dataset.table)), "images")]
+    figures = [(images_text(dataset, disclosure), "images")]
     if dataset.group_columns:
         figures.append((disclosure.text(int(dataset.keys.nunique())), dataset.group_word))
     if dataset.target is not None:
         figures.append((str(len(dataset.target.classes)), f"classes of {dataset.target.name}"))
     figures.append((str(len(dataset.sizes)), "split" if len(dataset.sizes) == 1 else "splits"))
-    warnings = len(account.warnings_of(dataset, disclosure))
-    figures.append((str(warnings), "warning" if warnings == 1 else "warnings"))
+    figures.append((str(num_warnings), "warning" if num_warnings == 1 else "warnings"))
     return tuple(figures)

@@ -33,7 +33,7 @@ def classes(dataset: Dataset, disclosure: Disclosure) -> Section:
                 blocks += show_boxes(dataset, feature, disclosure)
     else:
         counts = class_table(dataset, target)
-        blocks += [_about_target(dataset, target, counts)]
+        blocks += [_about_target(dataset, target, counts, disclosure)]
         title = f"Images of each class of {target.name}"
         blocks.append(bars_of(counts, dataset, disclosure, title=title))
         is_planned = dataset.certificate["method"] != "official"
@@ -55,7 +55,9 @@ def classes(dataset: Dataset, disclosure: Disclosure) -> Section:
     return Section("classes", "Classes by split", blocks)
 
 
-def _about_target(dataset: Dataset, target: Feature, counts: pd.DataFrame) -> str:
+def _about_target(
+    dataset: Dataset, target: Feature, counts: pd.DataFrame, disclosure: Disclosure
+) -> str:
     is_named = dataset.info.supervised_keys is not None
     text = f"The class to predict is {target.name}."
     if not is_named:
@@ -68,7 +70,7 @@ def _about_target(dataset: Dataset, target: Feature, counts: pd.DataFrame) -> st
             else " The splits are those of the corpus' authors."
         )
     absent = counts.index[(counts.sum(axis=1) == 0).to_numpy()]
-    if len(absent) and len(absent) <= 10:
+    if len(absent) and len(absent) <= 10 and not disclosure.is_on:
         text += f" No image has the class {', '.join(map(str, absent))}."
     return text
 
@@ -85,13 +87,12 @@ def _balanced(dataset: Dataset, disclosure: Disclosure) -> Iterator[Block]:
     """The other strata of the certificate, and how near the splits came."""
     worst = dataset.certificate["largest_deviation"]
     if worst is not None:
-        images = f"{worst['images']:.2f}"
-        if disclosure.is_on:
-            images = disclosure.text(int(np.ceil(worst["images"])))
-        yield (
-            f"Over all that was to be balanced, a split is at most {images} images from what was"
-            f" expected; whole images alone leave {dataset.certificate['rounding_floor']:.2f}."
-        )
+        images, least = worst["images"], dataset.certificate["rounding_floor"]
+        most = f"{images:.1f} images from what was expected; whole images alone leave {least:.1f}"
+        if disclosure.is_on:  # digits would tell of counts
+            size = disclosure.min_cell
+            most = f"{size * max(1, int(np.ceil(images / size)))} images from what was expected"
+        yield f"Over all that was to be balanced, a split is at most {most}."
     target = dataset.target
     for name, values in dataset.certificate["labels"].items():
         if target is not None and name == target.name:
@@ -117,8 +118,8 @@ def missing(dataset: Dataset, disclosure: Disclosure) -> Section:
     for feature in dataset.features:
         if feature.kind != "mask" and (lacks := is_missing(dataset, feature)).any():
             name = feature.name
-            if feature.missing_as:
-                name += f" (“{feature.missing_as}”)"
+            if feature.class_of_missing:
+                name += f" (“{feature.class_of_missing}”)"
             cells = pd.Series(lacks, dataset.table.index)
             lines[name] = split_table(cells, dataset.splits, [True], dataset).loc[True]
     if not lines:

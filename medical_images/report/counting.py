@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +13,7 @@ import pandas as pd
 
 from medical_images.report.blocks import Bars, Cell, Table
 from medical_images.report.dataset import Dataset, Feature
-from medical_images.report.disclosure import Disclosure
+from medical_images.report.disclosure import HIDDEN, Disclosure
 
 MOST_DRAWN = 40  # categories of one chart
 _MOST_SPLITS = 4  # that are drawn and compared side by side
@@ -28,8 +30,8 @@ def is_missing(dataset: Dataset, feature: Feature) -> npt.NDArray[np.bool_]:
     lacks = cells.isna().to_numpy(bool)
     if feature.kind in ("text", "date", "id"):
         lacks = lacks | (cells == "").to_numpy(bool)
-    elif feature.missing_as and feature.has_classes:
-        lacks = lacks | (cells == feature.missing_as).to_numpy(bool)
+    elif feature.class_of_missing:
+        lacks = lacks | (cells == feature.class_of_missing).to_numpy(bool)
     return lacks
 
 
@@ -49,6 +51,13 @@ def class_table(dataset: Dataset, feature: Feature) -> pd.DataFrame:
     if (cells["cell"] == NONE).any() and NONE not in order:
         order.append(NONE)
     return split_table(cells["cell"], cells["split"], order, dataset)
+
+
+def class_groups(dataset: Dataset, feature: Feature) -> dict[str, int]:
+    """Counts the groups of each class."""
+    cells = pd.DataFrame({"key": dataset.keys, "cell": dataset.table[feature.name]})
+    num = cells.explode("cell").groupby("cell", observed=True)["key"].nunique()
+    return {name: int(num.get(name, 0)) for name in feature.classes}
 
 
 def split_table(
@@ -76,6 +85,78 @@ def counts_of(table: pd.DataFrame, name: Any) -> list[int]:
     return [int(count) for count in table.to_numpy()[table.index.get_loc(name)]]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shown:
+    """Counts as they are shown: one line a category, one column a split.
+
+    Attributes:
+      texts: As they are written.
+      numbers: As they are drawn and divided; 0 for what is not shown.
+      total_texts: The sums of lines, as they are written.
+      totals: As they are drawn: of hidden ones, what is shown of their line.
+    """
+
+    texts: pd.DataFrame
+    numbers: pd.DataFrame
+    total_texts: tuple[str, ...]
+    totals: tuple[int, ...]
+
+
+def shown(counts: pd.DataFrame, sizes: Mapping[Any, int], disclosure: Disclosure) -> Shown:
+    """Shows counts so that the sums of lines and columns leave a hidden one several values.
+
+    Where they would not, the sum of the line is hidden too, or else the least count of the column.
+
+    Args:
+      counts: int64.
+      sizes: What is counted in each column, and stands elsewhere in the card.
+      disclosure: How counts are shown.
+    """
+    cells = counts.to_numpy(np.int64)
+    sums, known = cells.sum(axis=1), [sizes.get(name, -1) for name in counts.columns]
+    of_columns = np.where(cells.sum(axis=0) == known, known, -1)
+    hides_cell, hides_sum = np.zeros(cells.shape, bool), np.zeros(len(cells), bool)
+    is_small = disclosure.is_small(cells)
+    for _ in range(cells.size if disclosure.is_on else 0):
+        told = np.where(hides_cell, -1, cells), np.where(hides_sum, -1, sums), of_columns
+        found = np.argwhere(disclosure.found_out(*told) & is_small)
+        if not len(found):
+            break
+        line, column = found[0]
+        if not hides_sum[line]:
+            hides_sum[line] = True
+            continue
+        is_left = ~is_small[:, column] & ~hides_cell[:, column]
+        if is_left.any():
+            least = cells[is_left, column].min()
+            hides_cell[:, column] |= is_left & (cells[:, column] == least)
+        elif not hides_sum.all():
+            hides_sum[:] = True
+        elif not hides_cell[:, column].all():
+            hides_cell[:, column] = True
+        else:
+            break
+    numbers = np.array([[disclosure.number(count) for count in line] for line in cells.tolist()])
+    numbers = np.where(hides_cell, 0, numbers.reshape(cells.shape))
+    texts = counts.map(disclosure.text).where(~hides_cell, HIDDEN)
+    pairs = [*zip(sums.tolist(), hides_sum.tolist(), strict=True)]
+    return Shown(
+        texts=texts,
+        numbers=pd.DataFrame(numbers, counts.index, counts.columns),
+        total_texts=tuple(HIDDEN if hides else disclosure.text(n) for n, hides in pairs),
+        totals=tuple(
+            int(numbers[k].sum()) if hides else disclosure.number(n)
+            for k, (n, hides) in enumerate(pairs)
+        ),
+    )
+
+
+def images_text(dataset: Dataset, disclosure: Disclosure) -> str:
+    """Returns the number of all images, as it is written."""
+    sizes = [*dataset.sizes.values()]
+    return disclosure.total_text(sizes, sum(sizes))
+
+
 def counts_table(
     counts: pd.DataFrame,
     dataset: Dataset,
@@ -97,49 +178,68 @@ def counts_table(
       requested: {category: {split: images due}}; None where nothing is planned.
       is_folded: Whether it is shown only when it is asked for.
     """
-    num_images = sum(dataset.sizes.values())
     word = "expected" if is_compared(dataset) else "of"  # many columns are to be narrow
+    has_total = len(counts.columns) > 1
+    num_images = sum(dataset.sizes.values())
+    if images_text(dataset, disclosure) == HIDDEN:
+        num_images = 0
+    as_shown = shown(counts, dataset.sizes, disclosure)
     rows = []
-    for category, line in zip(counts.index, counts.to_numpy().tolist(), strict=True):
-        total = sum(line)
+    for number, (category, line) in enumerate(
+        zip(counts.index, counts.to_numpy().tolist(), strict=True)
+    ):
+        total, total_text = sum(line), as_shown.total_texts[number]
+        is_total_shown = total_text != HIDDEN
         cells = [Cell(str(category))]
-        if len(line) > 1:
-            text = disclosure.total_text(line, total)
-            cells.append(Cell(text, disclosure.percent_text(total, num_images)))
-        for split, count in zip(counts.columns, line, strict=True):
+        if has_total:
+            note = disclosure.percent_text(total, num_images) if is_total_shown else ""
+            cells.append(Cell(total_text, note))
+        for split, count, text in zip(
+            counts.columns, line, as_shown.texts.iloc[number], strict=True
+        ):
             due = requested.get(str(category), {}).get(split) if requested else None
-            note = disclosure.percent_text(count, dataset.sizes[split])
+            note = disclosure.percent_text(count, dataset.sizes[split]) if text != HIDDEN else ""
             if due is not None:
-                note = f"{word} {expected_text(due, disclosure)}"
-            cells.append(Cell(disclosure.text(count), note))
+                due_text = expected_text(due, total, disclosure) if is_total_shown else ""
+                note = f"{word} {due_text}" if due_text else ""
+            cells.append(Cell(text, note))
         rows.append(cells)
-    head = [first, *(["all"] if len(counts.columns) > 1 else []), *map(str, counts.columns)]
+    head = [first, *(["all"] if has_total else []), *map(str, counts.columns)]
     return Table.of(caption, head, rows, is_folded=is_folded)
 
 
-def expected_text(due: float, disclosure: Disclosure) -> str:
-    """Returns how many images are due to a split, as it is written."""
-    return disclosure.text(round(due)) if disclosure.is_on else f"{due:,.1f}"
+def expected_text(due: float, total: int, disclosure: Disclosure) -> str:
+    """Returns how many of some images are due to a split; of rounded counts where they are."""
+    if not disclosure.is_on:
+        return f"{due:,.1f}"
+    known = disclosure.number(total)
+    return f"about {round(due / total * known):,}" if known else ""
 
 
 def bars_of(counts: pd.DataFrame, dataset: Dataset, disclosure: Disclosure, *, title: str) -> Bars:
     """Draws counts, and their share of each split where there are a few splits."""
-    totals = counts.sum(axis=1)
-    drawn = counts
+    as_shown = shown(counts, dataset.sizes, disclosure)
+    drawn = np.arange(len(counts))
     if len(counts) > MOST_DRAWN:
-        common = set(totals.sort_values(ascending=False, kind="stable").index[:MOST_DRAWN])
-        drawn = counts[[name in common for name in counts.index]]
+        by_size = np.argsort(-np.array(as_shown.totals), kind="stable")
+        drawn = np.sort(by_size[:MOST_DRAWN])
         title = f"{title} (the {MOST_DRAWN} most frequent of {len(counts)})"
     shares = {}
     if len(dataset.sizes) > 1 and is_compared(dataset):
         shares = {
-            split: tuple(disclosure.percent(int(n), size) for n in drawn[split])
+            split: tuple(
+                100 * int(number) / max(1, disclosure.number(size))
+                if number or not disclosure.is_on
+                else math.nan
+                for number in as_shown.numbers[split].to_numpy()[drawn]
+            )
             for split, size in dataset.sizes.items()
         }
     return Bars(
         title=title,
-        categories=tuple(map(str, drawn.index)),
-        counts=tuple(disclosure.number(int(n)) for n in drawn.sum(axis=1)),
+        categories=tuple(map(str, counts.index[drawn])),
+        counts=tuple(as_shown.totals[number] for number in drawn),
+        texts=tuple(as_shown.total_texts[number] for number in drawn),
         unit="images",
         shares=shares,
     )

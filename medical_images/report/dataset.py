@@ -16,6 +16,7 @@ from medical_images.dataset_index import KEY, SPLIT, index
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
+_IGNORANCE = re.compile(r"un(k|known|specified|determined)|missing|n/?a|nan|none|\?|not .+")
 _CLASSES = ("class", "labels", "uncertain")
 _WORDS = (("patient", "patients"), ("subject", "patients"), ("person", "patients"))
 _OTHER_WORDS = (("lesion", "lesions"), ("study", "studies"), ("case", "cases"), ("eye", "eyes"))
@@ -47,6 +48,12 @@ class Feature:
     def has_classes(self) -> bool:
         """Whether its values are of a closed list."""
         return self.kind in _CLASSES
+
+    @property
+    def class_of_missing(self) -> str:
+        """The class of missing cells; none where they stand for a class of its own, such as yes."""
+        is_ignorance = _IGNORANCE.fullmatch(self.missing_as.strip().lower())
+        return self.missing_as if self.has_classes and is_ignorance else ""
 
     @property
     def is_one_class(self) -> bool:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Counts = npt.NDArray[np.int64]
 
 HIDDEN = "\u2013"  # a dash
-_NUMBER = re.compile(r"(?<![\w=.,-])\d[\d,]*(?!\w|[.,]\d| ?%)")
+_ANY = 1 << 40  # more than is counted
+_ROUNDS = 8
+_NUMBER = r"(?<![\w=.,-])\d[\d,]*(?!\w|[.,]\d| ?%)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,28 +97,81 @@ class Disclosure:
           >>> Disclosure(5).total_text([100, 3], 103)
           '105'
         """
+        return HIDDEN if self.tells(counts, total) else self.text(total)
+
+    def tells(self, counts: Sequence[int], total: int) -> bool:
+        """Tells whether counts and their sum, as they are shown, leave a hidden count one value.
+
+        Example:
+          >>> Disclosure(5).tells([102, 102, 4], 208), Disclosure(5).tells([100, 3], 103)
+          (True, False)
+        """
         ends = [self._ends(count) for count in counts]
         low, high = self._ends(total)
         lows, highs = sum(end[0] for end in ends), sum(end[1] for end in ends)
-        for count, (least, most) in zip(counts, ends, strict=True):
-            if self._is_small(count):
-                from_ = max(least, low - (highs - most))
-                to = min(most, high - (lows - least))
-                if to <= from_:
-                    return HIDDEN
-        return self.text(total)
+        return any(
+            min(most, high - (lows - least)) <= max(least, low - (highs - most))
+            for count, (least, most) in zip(counts, ends, strict=True)
+            if self._is_small(count)
+        )
 
-    def sentence(self, text: str) -> str:
-        """Returns a sentence with its counts as they are shown.
+    def is_small(self, counts: Counts) -> npt.NDArray[np.bool_]:
+        """Tells which counts are hidden."""
+        return (counts < self.min_cell) & self.is_on
+
+    def found_out(
+        self, counts: Counts, of_lines: Counts, of_columns: Counts
+    ) -> npt.NDArray[np.bool_]:
+        """Tells which counts of a table can be had from the others and from sums, as all are shown.
+
+        Args:
+          counts: int64 of shape (lines, columns); -1 where nothing is shown.
+          of_lines: The sums of lines, int64 of shape (lines,); -1 where nothing is shown.
+          of_columns: Likewise, of shape (columns,).
 
         Example:
-          >>> Disclosure(5).sentence('grade=3 has 2 groups and 1,042 images')
-          'grade=3 has fewer than 5 groups and about 1,040 images'
+          >>> counts = np.array([[102, 102, 4], [300, 300, 300]])
+          >>> nothing = np.array([-1, -1, -1])
+          >>> Disclosure(5).found_out(counts, counts.sum(axis=1), nothing).tolist()
+          [[True, True, True], [False, False, False]]
         """
-        return _NUMBER.sub(self._told, text) if self.is_on else text
+        low, high = self._bounds(counts)
+        sums = ((self._bounds(of_lines), 1), (self._bounds(of_columns), 0))
+        for _ in range(_ROUNDS):
+            for (least, most), axis in sums:
+                least, most = np.expand_dims(least, axis), np.expand_dims(most, axis)
+                others = high.sum(axis, keepdims=True) - high
+                low = np.maximum(low, least - others)
+                others = low.sum(axis, keepdims=True) - low
+                high = np.minimum(high, most - others)
+        return low >= high
+
+    def _bounds(self, counts: Counts) -> tuple[Counts, Counts]:
+        """The least and the largest count that is shown as each is."""
+        ends = [(0, _ANY) if n < 0 else self._ends(n) for n in counts.ravel().tolist()]
+        bounds = np.array(ends, np.int64).reshape(*counts.shape, 2)
+        return bounds[..., 0], bounds[..., 1]
+
+    def sentence(self, text: str, names: Iterable[str] = ()) -> str:
+        """Returns a sentence with its counts as they are shown.
+
+        Args:
+          text: The sentence.
+          names: Words in it that stay as they are.
+
+        Example:
+          >>> Disclosure(5).sentence('label=type 3 has 2 groups and 1,042 images', ['label=type 3'])
+          'label=type 3 has fewer than 5 groups and about 1,040 images'
+        """
+        if not self.is_on:
+            return text
+        kept = [re.escape(name) for name in sorted(names, key=len, reverse=True)]
+        return re.sub("|".join([*kept, _NUMBER]), self._told, text)
 
     def _told(self, match: re.Match[str]) -> str:
-        count = int(match[0].replace(",", "").rstrip(",") or 0)
+        if not match[0][0].isdigit():
+            return match[0]
+        count = int(match[0].replace(",", ""))
         small = self._is_small(count)
         return f"fewer than {self.min_cell}" if small else f"about {self.number(count):,}"
 

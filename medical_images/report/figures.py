@@ -91,10 +91,8 @@ def _bars(figure: Figure, chart: Bars) -> None:
     places = range(number)
     left.barh(places, chart.counts, height=0.62, color=_SERIES[0])
     largest = max(chart.counts, default=0) or 1
-    for place, count in zip(places, chart.counts, strict=True):
-        left.text(
-            count + largest / 60, place, f"{count:,}", va="center", color=_MUTED, fontsize=8.5
-        )
+    for place, count, text in zip(places, chart.counts, chart.texts, strict=True):
+        left.text(count + largest / 60, place, text, va="center", color=_MUTED, fontsize=8.5)
     left.set_yticks([*places], [_short(name) for name in chart.categories])
     left.set_ylim(number - 0.4, -0.6)
     left.set_xlim(0, largest * 1.16)
@@ -119,7 +117,8 @@ def _dots(axes: Axes, chart: Bars) -> None:
             clip_on=False,
         )
     axes.hlines(places, 0, 1, transform=axes.get_yaxis_transform(), color=_RULE, lw=0.6, zorder=0)
-    axes.set_xlim(0, max(max(shares, default=0) for shares in chart.shares.values()) * 1.05 or 1)
+    known = [share for shares in chart.shares.values() for share in shares if share == share]
+    axes.set_xlim(0, max(known, default=0) * 1.05 or 1)
     axes.set_title("percent of each split", pad=22)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0, labelleft=False)
@@ -130,9 +129,11 @@ def _dots(axes: Axes, chart: Bars) -> None:
 
 
 def _histogram(figure: Figure, chart: Histogram) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     figure.set_size_inches(_WIDTH, 2.1)
     axes = figure.subplots()
-    edges = chart.edges
+    edges = tuple(edge - 0.5 * chart.is_each for edge in chart.edges)  # a number stands below
     for number, (split, shares) in enumerate(chart.shares.items()):
         colour = _SERIES[number % len(_SERIES)]
         if number == 0:
@@ -140,10 +141,12 @@ def _histogram(figure: Figure, chart: Histogram) -> None:
         style: Any = _LINES[number % len(_LINES)]
         axes.stairs(shares, edges, color=colour, linestyle=style, linewidth=1.5, label=split)
     axes.set_xlim(edges[0], edges[-1])
+    if chart.is_each:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(bottom=0)
     axes.set_xlabel(_short(chart.axis, 60))
     axes.set_title("percent of the known values")
-    if len(chart.shares) > 1:
+    if chart.shares:
         axes.legend(
             ncols=len(chart.shares), loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.1,
             handlelength=1.8, columnspacing=1.4, borderpad=0,

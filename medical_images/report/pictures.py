@@ -47,13 +47,16 @@ def gallery(dataset: Dataset, disclosure: Disclosure, *, num_per_class: int) -> 
     pictures = dict(zip(numbers, _pictures(dataset, split, numbers), strict=True))
     boxes = next((f for f in dataset.features if f.kind == "boxes"), None)
     rows = tuple((row.name, row.note, tuple(pictures[n] for n in row.numbers)) for row in chosen)
-    text = f"The first images of {split} of each kind, as they are written, scaled down."
+    kind = " of each class" if dataset.target else ""
+    text = f"The first images of {split}{kind}, scaled down."
     if dataset.group_columns:
         text = f"{text[:-1]}; of different {dataset.group_word} where there are enough."
     if any(f.kind == "mask" for f in dataset.features):
         text += " What the mask marks is tinted."
     legend = tuple(zip(boxes.classes, _BOX_COLOURS, strict=False)) if boxes else ()
-    images = Gallery(rows=rows, legend=legend, is_large=_side_of(dataset) > SIDE)
+    is_large = _side_of(dataset) > SIDE
+    is_dense = not is_large and len(rows) > 8 and max(len(row[2]) for row in rows) <= 3
+    images = Gallery(rows=rows, legend=legend, is_large=is_large, is_dense=is_dense)
     return Section("examples", "Example images", [text, images])
 
 
@@ -63,19 +66,22 @@ def _choose(
     table = dataset.table[dataset.splits == split].head(_MOST_LOOKED_AT).reset_index(drop=True)
     target = dataset.target
     if target is None:
-        numbers = _of_different_groups(table, 2 * num_per_class)
-        return [_Chosen(split, "", numbers)]
+        if disclosure.is_on and len(table) < 2 * num_per_class:
+            return []
+        return [_Chosen(split, "", _of_different_groups(table, 2 * num_per_class))]
     cells = table[target.name]
     num = max(1, min(num_per_class, _MOST_PICTURES // max(1, len(target.classes))))
+    if disclosure.is_on:  # fewer pictures than others have would tell how many there are
+        num = min(num, disclosure.min_cell)
     chosen = []
     for name in target.classes[:_MOST_PICTURES]:
         has = cells.map(lambda told, name=name: name in told) if target.is_list else cells == name
         of_class = table[has.astype(bool)]
         note = ""
-        if of_class.empty:
-            note = f"none in {split}" if len(table) < _MOST_LOOKED_AT else "none among the first"
         if disclosure.is_on and len(of_class) < disclosure.min_cell:
             of_class, note = of_class.iloc[:0], "too few to show any"
+        elif of_class.empty:
+            note = f"none in {split}" if len(table) < _MOST_LOOKED_AT else "none among the first"
         chosen.append(_Chosen(name, note, _of_different_groups(of_class, num)))
     return chosen
 
@@ -146,6 +152,7 @@ def thumbnail(data: bytes, side: int = SIDE) -> Image.Image:
         image = Image.alpha_composite(ground, image)
     image = image.convert("RGB")
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    image.info.clear()  # a comment in the file would be written again
     return image
 
 
@@ -169,4 +176,5 @@ def _draw_boxes(image: Image.Image, feature: Feature, told: Mapping[str, Any]) -
     draw = ImageDraw.Draw(image)
     size = np.array([image.height, image.width] * 2) - 1
     for (top, left, bottom, right), label in zip(corners * size, labels, strict=True):
-        draw.rectangle((left, top, right, bottom), outline=_BOX_COLOURS[label % len(_BOX_COLOURS)])
+        colour = _BOX_COLOURS[label % len(_BOX_COLOURS)]
+        draw.rectangle((left, top, right, bottom), outline=colour, width=2)

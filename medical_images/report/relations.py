@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from medical_images.report.blocks import Bars, Block, Section, Table
-from medical_images.report.counting import counts_of, several, split_table
+from medical_images.report.counting import several, shown, split_table
 from medical_images.report.dataset import Dataset
 from medical_images.report.disclosure import Disclosure
 
@@ -33,24 +33,29 @@ def group_sizes(dataset: Dataset, disclosure: Disclosure) -> Section | None:
     bins = np.searchsorted(_SIZES, sizes["size"], side="right") - 1
     cells = pd.Series(np.array(names, object)[bins])
     counts = split_table(cells, sizes["split"], names, dataset)
-    title = f"{word.capitalize()} by how many images they have"
+    in_split = {str(name): int(number) for name, number in counts.sum().items()}
+    as_shown = shown(counts, in_split, disclosure)
+    title = f"{word.capitalize()} by number of images"
     chart = Bars(
         title=title,
         categories=tuple(names),
-        counts=tuple(disclosure.number(int(n)) for n in counts.sum(axis=1)),
+        counts=as_shown.totals,
+        texts=as_shown.total_texts,
         unit=word,
     )
-    rows = [[name, *map(disclosure.text, counts_of(counts, name))] for name in names]
+    rows = [[name, *as_shown.texts.loc[name]] for name in names]
     overlap = dataset.certificate["group_overlap"]
-    text = f"All images of one of the {word} are in one split."
+    text = f"All images of one {_singular(word)} are in one split."
     if overlap:
         told = disclosure.text(overlap)
         text = (
             f"{told} of the {word} have images in more than one split. What a model is tested"
             " on there, it has partly seen."
         )
-    mean = len(dataset.table) / max(1, len(sizes))
-    text += f" On average each has {mean:.1f} images."
+    num_images, num_groups = len(dataset.table), int(dataset.keys.nunique())
+    if num_groups >= disclosure.min_cell:
+        mean = disclosure.number(num_images) / disclosure.number(num_groups)
+        text += f" On average each has {mean:.1f} images."
     table = Table.of(f"{title}, by split", ["images", *counts.columns], rows)
     blocks: list[Block] = [text, chart, table]
     return Section("groups", f"Images of the same {_singular(word)}", blocks)
@@ -106,7 +111,7 @@ def _near(dataset: Dataset, near: NearCopies, disclosure: Disclosure) -> Iterato
     rows = [
         ("images compared", near.num_images),
         ("images that look like another one", near.num_images_in_pairs),
-        (f"... which is of another of the {dataset.group_word}", near.num_across_groups),
+        (f"... which is of another {_singular(dataset.group_word)}", near.num_across_groups),
         ("... which is in another split", near.num_across_splits),
         ("images of one colour, which were not compared", near.num_flat),
     ]

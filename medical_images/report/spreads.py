@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from medical_images.report.bands import bands_of
+from medical_images.report.bands import OLDEST, bands_of
 from medical_images.report.blocks import Block, Heading, Histogram, Section, Table
 from medical_images.report.boxes import show_boxes
 from medical_images.report.counting import (
     bars_of,
     class_table,
-    counts_of,
     counts_table,
     is_compared,
-    is_missing,
-    several,
+    listed,
+    shown,
     split_table,
 )
 from medical_images.report.dataset import Dataset, Feature
@@ -28,11 +28,7 @@ from medical_images.report.disclosure import HIDDEN, Disclosure
 _MOST_FIGURES = 40  # of features; more would make the page heavy
 _FEWEST = 5  # values that are summarised; the mean of one is a patient's own
 _LONG = 12  # rows of a table that is folded where a chart shows the same
-_NOT_SHOWN = {
-    "text": "Free text, which may name patients, is not shown.",
-    "id": "Identifiers are not shown.",
-    "mask": "Each image has a mask; its pixels are not counted here.",
-}
+_NOT_SHOWN = ("id", "text", "mask")  # what may name patients, and pixels
 
 
 def distributions(dataset: Dataset, disclosure: Disclosure) -> Section:
@@ -40,7 +36,8 @@ def distributions(dataset: Dataset, disclosure: Disclosure) -> Section:
     target, blocks, num_drawn = dataset.target, list[Block](), 0
     for feature in dataset.features:
         is_shown_before = target is None and feature.kind == "boxes"
-        if is_shown_before or (target is not None and feature.name == target.name):
+        is_target = target is not None and feature.name == target.name
+        if is_shown_before or is_target or feature.kind in _NOT_SHOWN:
             continue
         draws = num_drawn < _MOST_FIGURES
         shown = [*_feature(dataset, feature, disclosure, draws=draws)]
@@ -49,6 +46,9 @@ def distributions(dataset: Dataset, disclosure: Disclosure) -> Section:
         blocks += [Heading(title=feature.name, note=note), *shown]
     if num_drawn == _MOST_FIGURES:
         blocks.insert(0, f"The first {_MOST_FIGURES} features have a figure; all have a table.")
+    if names := [f.name for f in dataset.features if f.kind in ("id", "text")]:
+        kept = f"{listed(names)}: not shown, as identifiers and free texts may name patients."
+        blocks.append(kept)
     return Section("features-by-split", "Each feature by split", blocks)
 
 
@@ -57,14 +57,7 @@ def _feature(
 ) -> Iterator[Block]:
     if feature.description:
         yield feature.description
-    if feature.kind in _NOT_SHOWN:
-        told = _NOT_SHOWN[feature.kind]
-        if feature.kind != "mask":
-            lacks = int(is_missing(dataset, feature).sum())
-            known = disclosure.text(len(dataset.table) - lacks)
-            told += f" {several(known, 'image')} {'has' if known == '1' else 'have'} one."
-        yield told
-    elif feature.kind == "boxes":
+    if feature.kind == "boxes":
         yield from show_boxes(dataset, feature, disclosure)
     elif feature.has_classes:
         counts = class_table(dataset, feature)
@@ -105,7 +98,7 @@ def _numbers(
     if np.isnan(values).all():
         yield "All values are missing."
         return
-    bands = bands_of(values, least=max(disclosure.min_cell, 1))
+    bands = bands_of(values, least=disclosure.min_cell, top=OLDEST if feature.is_age else math.inf)
     names = np.array([*bands.names, None], object)[bands.numbers_of(values)]
     counts = split_table(pd.Series(names), table["split"], bands.names, dataset)
     axis = f"{feature.name} ({feature.unit})" if feature.unit else feature.name
@@ -118,6 +111,7 @@ def _numbers(
         yield Histogram(
             title=f"Distribution of {feature.name}",
             edges=bands.edges,
+            is_each=bands.is_each,
             shares={
                 split: tuple(disclosure.percent(int(n), int(of.sum())) for n in of)
                 for split, of in of_split.items()
@@ -130,7 +124,8 @@ def _numbers(
     if is_compared(dataset):
         yield counts_table(counts, dataset, disclosure, caption=caption, first=axis, is_folded=True)
         return
-    rows = [[name, disclosure.text(sum(counts_of(counts, name)))] for name in bands.names]
+    totals = shown(counts, {}, disclosure).total_texts
+    rows = [[name, text] for name, text in zip(bands.names, totals, strict=True)]
     yield Table.of(f"{caption}, all splits", [axis, "images"], rows, is_folded=True)
 
 
@@ -143,19 +138,24 @@ def _summary(
 ) -> Table:
     rows = []
     for split in dataset.sizes:
-        known = values[(splits == split).to_numpy() & np.isfinite(values)]
+        is_known = (splits == split).to_numpy() & ~np.isnan(values)
+        known = values[is_known]
         row = [split, disclosure.text(known.size)]
-        if known.size < max(disclosure.min_cell, _FEWEST):
+        num_groups = dataset.keys.loc[splits.index[is_known]].nunique()
+        num = num_groups if disclosure.is_on else known.size  # images of one patient tell of one
+        if num < max(disclosure.min_cell, _FEWEST):
             rows.append([*row, HIDDEN, HIDDEN, HIDDEN])
             continue
-        low, middle, high = np.quantile(known, [0.25, 0.5, 0.75]).tolist()
-        spread = f" ± {number_text(float(known.std(ddof=1)))}" if known.size > 1 else ""
-        if disclosure.is_on and known.size < 4 * disclosure.min_cell:
-            rows.append([*row, f"{number_text(float(known.mean()))}{spread}", HIDDEN, HIDDEN])
+        mean = HIDDEN  # of what is only known to be beyond what can be measured
+        how: Literal["inverted_cdf", "linear"] = "inverted_cdf"
+        if np.isfinite(known).all():
+            mean = f"{number_text(float(known.mean()))} ± {number_text(float(known.std(ddof=1)))}"
+            how = "linear"
+        low, middle, high = map(number_text, np.quantile(known, [0.25, 0.5, 0.75], method=how))
+        if disclosure.is_on and num < 4 * disclosure.min_cell:
+            rows.append([*row, mean, HIDDEN, HIDDEN])
             continue
-        mean = f"{number_text(float(known.mean()))}{spread}"
-        middle_half = f"{number_text(low)} to {number_text(high)}"
-        rows.append([*row, mean, number_text(middle), middle_half])
+        rows.append([*row, mean, middle, f"{low} to {high}"])
     head = ["split", "known values", "mean ± SD", "median", "middle half"]
     return Table.of(f"Summary of {feature.name}", head, rows)
 

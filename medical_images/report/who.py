@@ -9,9 +9,9 @@ import pandas as pd
 
 from medical_images.report.bands import age_bands
 from medical_images.report.blocks import Block, Cell, Facts, Points, Pyramid, Section, Table
-from medical_images.report.counting import NONE, counts_of, listed, several
+from medical_images.report.counting import NONE, listed, several, shown
 from medical_images.report.dataset import Dataset, Feature
-from medical_images.report.disclosure import Disclosure
+from medical_images.report.disclosure import HIDDEN, Disclosure
 
 _ACCESS = {
     "open": "open to everyone",
@@ -52,7 +52,8 @@ def origin(dataset: Dataset) -> Section:
     if told:
         blocks.append(Facts(told))
     if about.get("get"):
-        blocks += ["How to get it:", Points(tuple(about["get"]))]
+        how = (text.replace("`", "'") for text in about["get"])
+        blocks += ["How to get it:", Points(tuple(how))]
     return Section("origin", "Where it is from", blocks)
 
 
@@ -82,13 +83,15 @@ def _image_kind(dataset: Dataset) -> str:
 
 def _kind(feature: Feature) -> str:
     kind = _KINDS[feature.kind]
-    if feature.classes:
+    if feature.kind == "boxes" and feature.classes:
+        kind += f", of {several(str(len(feature.classes)), 'kind')}"
+    elif feature.has_classes and feature.classes:
         kind += f" of {len(feature.classes)}"
     return f"{kind}, a list" if feature.is_list and feature.kind != "labels" else kind
 
 
 def _unit(feature: Feature) -> str:
-    missing = f"“{feature.missing_as}” where not told" if feature.missing_as else ""
+    missing = f"“{feature.missing_as}” where the cell is blank" if feature.missing_as else ""
     return ", ".join(filter(None, [feature.unit, missing]))
 
 
@@ -104,7 +107,7 @@ def people(dataset: Dataset, disclosure: Disclosure) -> Section:
         blocks += _age_and_sex(firsts, age, sex, unit, disclosure)
         if dataset.group_columns:
             blocks.append(
-                f"Each of the {word} counts once here, as in its first image that is written."
+                f"Each of the {word} counts once here, as the first of its images has it."
             )
     else:
         blocks.append("No feature is recognised as age or sex.")
@@ -138,12 +141,7 @@ def _sizes(dataset: Dataset, disclosure: Disclosure) -> Iterator[Block]:
     if published:
         yield f"Published of the corpus: {listed(published)}."
     blank = sum(split["images_without_group"] for split in splits.values())
-    if not has_groups:
-        yield (
-            "The spec names no group, so nothing tells which images are of one patient: images of"
-            " one patient may stand in several splits."
-        )
-    elif blank:
+    if has_groups and blank:
         yield (
             f"{several(disclosure.text(blank), 'image')} without a value of"
             f" {listed(dataset.group_columns)}: each counts as one of its own."
@@ -182,16 +180,20 @@ def _age_and_sex(
         name for name in (*(sex.classes if sex else ()), NONE, "all") if (sexes == name).any()
     ]
     counts = pd.crosstab(rows, sexes).reindex(index=order, columns=columns, fill_value=0)
+    sizes = {order[0]: len(firsts)} if len(order) == 1 else {}
+    as_shown = shown(counts.T, sizes, disclosure)
     if age and len([c for c in columns if c != NONE]) >= 2:
         top = counts.sum().reindex([c for c in columns if c not in (NONE, "unknown")])
         sides = tuple(
-            (str(name), tuple(disclosure.number(int(n)) for n in counts[name][: len(bands.names)]))
+            (str(name), tuple(as_shown.numbers.loc[name].tolist()[: len(bands.names)]))
             for name in top.sort_values(ascending=False, kind="stable").index[:2].sort_values()
         )
         if len(sides) == 2:
             yield Pyramid(title=caption, bands=bands.names, sides=sides, unit=unit)
-    lines = [[name, *map(disclosure.text, counts_of(counts, name))] for name in order]
+    lines = [[name, *as_shown.texts[name]] for name in order]
     if len(order) > 1:
-        sums = [disclosure.total_text(counts[c].tolist(), int(counts[c].sum())) for c in columns]
-        lines.append(["all", *sums])
+        sums = pd.DataFrame({"all": counts.sum()})
+        told = shown(sums, {"all": len(firsts)}, disclosure).texts["all"]
+        totals = zip(told, as_shown.total_texts, strict=True)
+        lines.append(["all", *(HIDDEN if HIDDEN in both else both[0] for both in totals)])
     yield Table.of(caption, ["age" if age else "", *map(str, columns)], lines)

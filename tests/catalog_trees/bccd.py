@@ -28,7 +28,16 @@ def write(tree: Tree) -> None:
 
 EXPECTED = Expected(
     splits={"train": 7, "validation": 3, "test": 2},
-    examples={"BCCD/JPEGImages/BloodImage_00410.jpg": {"filename": "BloodImage_00410.jpg"}},
+    examples={
+        "BCCD/JPEGImages/BloodImage_00410.jpg": {"filename": "BloodImage_00410.jpg"},
+        "BCCD/JPEGImages/BloodImage_00001.jpg": {
+            "cells": [
+                {"xmin": 7.0, "ymin": 22.0, "xmax": 17.0, "ymax": 34.0, "label": "RBC"},
+                {"xmin": 7.0, "ymin": 23.0, "xmax": 17.0, "ymax": 34.0, "label": "RBC"},
+                {"xmin": 26.0, "ymin": 17.0, "xmax": 49.0, "ymax": 37.0, "label": "WBC"},
+            ],
+        },
+    },
     rejects={"excluded": {"box_degenerate": 1}},
     apart=[("BCCD/JPEGImages/BloodImage_00000.jpg", "BCCD/JPEGImages/BloodImage_00001.jpg")],
     draft_images=["BCCD/JPEGImages/{filename}", "**/{filename}"],

@@ -64,9 +64,10 @@ def rows_of(kind: str, split: str) -> Iterator[tuple[object, ...]]:
         full = f"{folder}/{UID}.7/{series_of(kind, split, row)}/000000.dcm"
         part = f"{folder}_{row[4]}/{UID}.8/{series_of(kind, split, row, int(str(row[4])))}"
         kinds = {"mass": "mass", "calc": "calcification"}
-        # The last path of each row ends with a line end of its own.
-        last = (f"{part}/000000.dcm", f"{part}/000001.dcm")
-        yield (*row[:5], kinds[kind], *row[5:], full, last[0], f"{last[1]}\n")
+        # One path of each row ends with a line end of its own: of the mask, or else of the crop.
+        crop, mask = f"{part}/000000.dcm", f"{part}/000001.dcm"
+        paths = (crop, f"{mask}\n") if kind == "mass" else (f"{crop}\n", mask)
+        yield (*row[:5], kinds[kind], *row[5:], full, *paths)
 
 
 def write_tables(tree: Tree, folder: str = "") -> None:
@@ -99,7 +100,7 @@ def image(kind: str, split: str, number: int) -> str:
 
 VALUES = {
     ("mass", "train", 0): {
-        "findings": ["malignant"], "abnormality": "mass", "view": "CC", "side": "LEFT",
+        "findings": ["malignant"], "abnormality": "mass", "view": "CC", "side": "left",
         "breast_density": [3],
     },
     ("mass", "train", 2): {

@@ -54,11 +54,13 @@ EXPECTED = Expected(
     examples={
         f"{FIRST}/view1_frontal.jpg": {
             "no_finding": "positive", "support_devices": "positive", "edema": "negative",
-            "sex": "Female", "age": 68, "view": "Frontal", "projection": "AP",
+            "sex": "female", "age": 68.0, "direction": "Frontal", "view": "AP",
         },
         f"{SECOND}/study2/view1_frontal.jpg": {"edema": "uncertain", "fracture": "negative"},
-        f"{SECOND}/study1/view2_lateral.jpg": {"edema": "positive", "projection": "lateral"},
-        "train/patient00005/study1/view1_frontal.jpg": {"sex": "Unknown", "age": 0},
+        f"{SECOND}/study1/view2_lateral.jpg": {
+            "edema": "positive", "direction": "Lateral", "view": "lateral",
+        },
+        "train/patient00005/study1/view1_frontal.jpg": {"sex": "unknown", "age": 0.0},
         "valid/patient64541/study1/view1_frontal.jpg": {"edema": "positive"},
     },
     together=[[

@@ -59,8 +59,8 @@ EXPECTED = Expected(
     splits={"train": 10, "validation": 1, "test": 1},
     examples={
         "images/a-2020.jpeg": {
-            "findings": ["COVID-19", "Pneumonia", "Viral"], "age": 65.0, "survival": "Y",
-            "rt_pcr": "Y", "license": "CC BY-NC-SA",
+            "findings": ["COVID-19", "Pneumonia", "Viral"], "age": 65.0, "sex": "male",
+            "survival": "Y", "rt_pcr": "Y", "license": "CC BY-NC-SA",
         },
         "images/b-2020.jpeg": {
             "survival": "unknown", "intubated": "unknown", "went_icu": "unknown", "view": "L",

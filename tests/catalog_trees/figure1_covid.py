@@ -41,7 +41,7 @@ def write(tree: Tree) -> None:
 EXPECTED = Expected(
     splits={"train": 10, "validation": 1, "test": 1},
     examples={
-        "images/COVID-00001.jpg": {"label": "COVID-19", "offset": 13.0, "age": 33.0, "sex": "M"},
+        "images/COVID-00001.jpg": {"label": "COVID-19", "offset": 13.0, "age": 33.0, "sex": "male"},
         "images/COVID-00002.jpg": {"age": 50.0, "temperature": "38+", "offset": None},
         "images/COVID-00004.png": {"po2_saturation": "91-92"},
         "images/COVID-00005.jpg": {"label": "unknown", "age": 67.0, "sex": "unknown"},

@@ -44,12 +44,17 @@ def write(tree: Tree) -> None:
 EXPECTED = Expected(
     splits={"train": 10, "validation": 1, "test": 1},
     examples={
-        "png/fff13f3a.png": {"projection": "pa", "crp_val": 3.0, "death_offset": None},
+        "png/fff13f3a.png": {
+            "sex": "female",
+            "projection": "pa",
+            "crp_val": 3.0,
+            "death_offset": None,
+        },
         "png/c9280a30.png": {"admission_offset": -2.0, "death_offset": 13.0},
         "png/0b53918c.png": {"d_dimer_val": float("inf")},
         "png/1b53918c.png": {"d_dimer_val": float("-inf"), "d_dimer_offset": -4.0},
         "png/2b53918c.png": {"modality": "DX", "po2_val": 40.0},
-        "png/4b53918c.png": {"sex": "f"},
+        "png/4b53918c.png": {"sex": "female"},
         "png/5b53918c.png": {"sex": "unknown"},
         "png/1e100000.png": {"image_id": "1e100000"},
     },

@@ -47,7 +47,7 @@ EXPECTED = Expected(
     splits={"train": 8, "validation": 1, "test": 3},
     examples={
         "images/00000001_001.png": {
-            "findings": ["Cardiomegaly", "Effusion", "Emphysema"], "age": 58.0, "sex": "M",
+            "findings": ["Cardiomegaly", "Effusion", "Emphysema"], "age": 58.0, "sex": "male",
             "follow_up": 1, "width": 2682, "height": 2749,
         },
         "images/00000002_000.png": {"findings": ["No Finding"]},

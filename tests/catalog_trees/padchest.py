@@ -65,10 +65,11 @@ EXPECTED = Expected(
     examples={
         FILES[0]: {
             "findings": ["interstitial pattern", "unchanged"], "birth_year": 1993.0,
-            "study_year": 2015.0, "projection": "AP_horizontal", "sex": "F",
+            "study_year": 2015.0, "view": "AP_horizontal", "sex": "female",
         },
         FILES[2]: {"findings": ["infiltrates", "pneumonia"], "method": "RNN_model"},
         FILES[3]: {"findings": [], "birth_year": None, "sex": "unknown"},
+        FILES[4]: {"findings": ["exclude"], "sex": "other", "view": "COSTAL"},
         FILES[5]: {"photometric": "MONOCHROME1"},
         FILES[6]: {"findings": ["COPD signs", "Chilaiditi sign", "NSG tube"]},
     },

@@ -20,7 +20,7 @@ def write(tree: Tree) -> None:
 EXPECTED = Expected(
     splits={"train": 10, "validation": 1, "test": 1},
     examples={
-        f"train/{IDS[0]}.tif": {"id": IDS[0], "label": "no_tumor"},
+        f"train/{IDS[0]}.tif": {"image_id": IDS[0], "label": "no_tumor"},
         f"train/{IDS[1]}.tif": {"label": "tumor"},
     },
     apart=[(f"train/{IDS[0]}.tif", f"train/{IDS[1]}.tif")],

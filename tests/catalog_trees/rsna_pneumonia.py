@@ -49,7 +49,7 @@ def path(number: int) -> str:
 EXPECTED = Expected(
     splits={"train": 10, "validation": 1, "test": 1},
     examples={
-        path(0): {"label": OTHER, "age": 51.0, "sex": "F", "view": "PA", "boxes": []},
+        path(0): {"label": OTHER, "age": 51.0, "sex": "female", "view": "PA", "boxes": []},
         path(1): {
             "label": OPAQUE,
             "boxes": [
