@@ -148,7 +148,7 @@ def check_rejects(
     problems = log.problems(allowed=allowed, private=ids)
     if not problems:
         problems.append(Problem(where="images", what="no image is left to write"))
-    share = f"{num_rejected} of {num_all} rows and files rejected"
+    share = f"{num_rejected:,} of {num_all:,} rows and files rejected"
     headline = f"The corpus is refused ({share}; max_fraction accepts {rules.max_fraction:g})"
     told = [_how_to_accept(log.entries.code[is_rejected])] if num_records and not is_refused else []
     raise RejectedError(problems, headline=headline, epilog="\n".join([*told, epilog]).strip())

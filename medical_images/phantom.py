@@ -257,6 +257,11 @@ def _prepare(out: pathlib.Path) -> None:
             f"{out} is not empty and holds no phantom corpus (no corpus.yaml that begins with "
             f"{_HEADER.strip()!r}). Name another folder, or empty this one."
         )
+    if known and spec.read_bytes() != SPEC_YAML.encode():
+        raise FileExistsError(
+            f"{spec} is not as this phantom writes it, and would be replaced. Move it away, or "
+            "name another folder."
+        )
     (out / "metadata.csv").unlink(missing_ok=True)  # written last: a phantom without it is a part
     for image in (out / "images").glob("PH_*.jpg"):
         image.unlink()
@@ -280,7 +285,8 @@ def write_phantom(
     folder is replaced.
 
     Args:
-      out: the folder; it is made. If it is not empty it must hold an earlier phantom.
+      out: the folder; it is made. If it is not empty it must hold an earlier phantom, with the
+        `corpus.yaml` of then.
       num_images: number of images, at least 1. Classes are skewed as in HAM10000, by largest
         remainder; from 7 images on, each has at least one.
       height: pixels, 8 to 65500. Images are RGB, uint8.
@@ -295,7 +301,7 @@ def write_phantom(
 
     Raises:
       ValueError: an argument is out of its range.
-      FileExistsError: the folder holds something else than a phantom.
+      FileExistsError: the folder holds something else than a phantom, or a changed `corpus.yaml`.
 
     Example:
       >>> import tempfile

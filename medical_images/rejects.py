@@ -219,8 +219,8 @@ def refuse_foreign(path: str | os.PathLike[str]) -> None:
 def _how_many(group: pd.DataFrame) -> str:
     count = len(group)
     if group.kind.iloc[0] == "file":
-        return f"{count} file{'s' if count != 1 else ''}"
-    return f"{count} row{'s' if count != 1 else ''} ({some_lines(group.line)})"
+        return f"{count:,} file{'s' if count != 1 else ''}"
+    return f"{count:,} row{'s' if count != 1 else ''} ({some_lines(group.line)})"
 
 
 def _distinct(group: pd.DataFrame) -> str:

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 import pydantic
 from etils import epath
@@ -23,7 +23,7 @@ from medical_images.explode import Explode
 from medical_images.paths import absolute, joined
 from medical_images.rejects import CODES
 from medical_images.remote import storage_errors, why_unreachable
-from medical_images.spec_feature_types import FEATURE_TYPES, ClassesFeature, Feature, is_list
+from medical_images.spec_feature_types import ClassesFeature, Feature, is_list
 from medical_images.spec_features import (
     BoxesFeature,
     ClassFeature,
@@ -49,6 +49,7 @@ from medical_images.spec_parts import (
     Table,
 )
 from medical_images.spec_privacy import Privacy, wrong_privacy
+from medical_images.spec_problems import problems_of
 from medical_images.spec_splits import Splits, Stratum
 from medical_images.yaml_source import YamlSource, parse_yaml
 
@@ -148,7 +149,7 @@ class CorpusSpec(SpecPart):
         try:
             return cls.model_validate(data)
         except pydantic.ValidationError as error:
-            problems = [p for item in error.errors() for p in _as_problems(item, source)]
+            problems = problems_of(error, cls, source)
             raise SpecError(problems, headline="The spec cannot be used") from None
 
     @field_validator("group", mode="before")
@@ -438,7 +439,8 @@ def load_spec(
     """Reads and checks a spec.
 
     Args:
-      spec: The path of a YAML file, or the name of a corpus of the catalog, or a spec made in code.
+      spec: The path of a YAML file or of a folder with a `corpus.yaml`, or the name of a corpus of
+        the catalog, or a spec made in code.
       root: The corpus root; by default `root:` of the spec, relative to the spec's file, and of a
         corpus of the catalog `manual_root` of its name.
 
@@ -467,7 +469,10 @@ def load_spec(
     except storage_errors(UnicodeDecodeError) as error:
         what = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else "cannot be read"
         if isinstance(error, IsADirectoryError):
-            what = "is a folder; name the YAML file that describes the corpus"
+            inside = path / "corpus.yaml"
+            if inside.exists():
+                return load_spec(inside, root=root)
+            what = "is a folder without a corpus.yaml; `medical-images init` drafts one"
         raise SpecError([Problem(where=os.fspath(path), what=what)]) from None
     source = parse_yaml(text, name=os.fspath(spec))
     parsed = CorpusSpec.from_dict(source.data, source=source)
@@ -499,63 +504,3 @@ def _refuse_unreachable(path: str | os.PathLike[str], *, headline: str) -> None:
         what, remedy = found
         problem = Problem(where=os.fspath(path), what=what, remedy=remedy)
         raise SpecError([problem], headline=headline)
-
-
-def _as_problems(error: Any, source: YamlSource) -> list[Problem]:
-    """Turns one of pydantic's errors into problems with their places in the YAML text."""
-    loc: Place = error["loc"]
-    cause = error.get("ctx", {}).get("error")
-    if isinstance(cause, PlacedError):
-        found = [(_path(loc + place, source.data), what) for place, what in cause.found]
-        return [Problem(where=source.where(path), what=what) for path, what in found]
-    path = _path(loc, source.data)
-    kind, last = error["type"], str(loc[-1]) if loc else ""
-    if kind == "extra_forbidden":
-        what = f"unknown key '{last}'; {nearest(last, _known_keys(loc[:-1]))}"
-    elif kind == "missing":
-        path, what = path[:-1], f"the key '{last}' is missing"
-    elif kind == "union_tag_invalid":
-        found = error["ctx"]["tag"]
-        path, what = (*path, "type"), f"unknown type '{found}'; {nearest(found, FEATURE_TYPES)}"
-    elif kind == "union_tag_not_found":
-        what = f"the key 'type' is missing; known types: {', '.join(FEATURE_TYPES)}"
-    elif kind == "literal_error":
-        what = f"'{error['input']}' is not allowed; allowed: {error['ctx']['expected']}"
-    else:
-        what = error["msg"].removeprefix("Value error, ")
-    return [Problem(where=source.where(path), what=what)]
-
-
-def _path(loc: Place, data: Any) -> Place:
-    """Returns the path in YAML of one of pydantic's locations.
-
-    Inside a feature pydantic names its type and inside the splits the field `sizes`, which YAML
-    does not have; and it numbers what YAML may give without a list.
-    """
-    if loc[:1] == ("features",):
-        loc = loc[:2] + loc[3:]
-    elif loc[:2] == ("splits", "sizes"):
-        loc = loc[:1] + loc[2:]
-    if loc[:1] == ("stratify",) and not isinstance(data.get("stratify"), list | tuple):
-        loc = loc[:1] + loc[2:]
-    return loc
-
-
-def _known_keys(loc: Place) -> list[str]:
-    """Returns the keys that the part of the spec at `loc` knows."""
-    part: type[BaseModel] = CorpusSpec
-    if loc[:1] == ("features",) and len(loc) > 2:
-        part = FEATURE_TYPES[str(loc[2])]
-    elif loc[:1] == ("derive",) and len(loc) > 1:
-        part = Derive
-    else:
-        for piece in loc:
-            field = part.model_fields.get(str(piece))
-            part = (_model_inside(field.annotation) if field else None) or part
-    return [field.alias or name for name, field in part.model_fields.items()]
-
-
-def _model_inside(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(filter(None, map(_model_inside, get_args(annotation))), None)

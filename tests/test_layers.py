@@ -79,6 +79,7 @@ LAYERS = [
         "prepared_image",
         "rebalancing",
         "spec_privacy",
+        "spec_problems",
         "values",
     },
     {"beam_workers", "class_weights", "members", "sampling", "spec", "transforms"},

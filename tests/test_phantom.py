@@ -215,6 +215,15 @@ def test_an_earlier_phantom_is_replaced_and_other_files_stay(tmp_path):
     assert _sha256(tmp_path) == TINY_SHA256
 
 
+def test_a_changed_spec_is_not_overwritten(tmp_path):
+    spec = write_phantom(tmp_path, **TINY)
+    spec.write_text(spec.read_text() + "# mine\n")
+    before = _files(tmp_path)
+    with pytest.raises(FileExistsError, match="is not as this phantom writes it"):
+        write_phantom(tmp_path, num_images=30, height=8, width=8)
+    assert _files(tmp_path) == before
+
+
 @pytest.mark.parametrize("name", ["corpus.yaml", "metadata.csv", "images"])
 def test_another_folder_is_refused_untouched(tmp_path, name):
     (tmp_path / name).write_text("name: mine\n")

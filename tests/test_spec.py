@@ -334,9 +334,23 @@ BAD = {
     "number that is none": (
         ("name: mine", "name: mine\nseed: one"),
         ":2:1 seed:",
-        ["integer"],
+        ["takes a whole number, and not 'one'"],
     ),
-    "list instead of a mapping": (("{max_fraction: 0.25}", "[1]"), ":17:1 rejects:", ["dict"]),
+    "number below its least": (
+        ("name: mine", "name: mine\nseed: -1"),
+        ":2:1 seed:",
+        ["must be greater than or equal to 0, and is '-1'"],
+    ),
+    "list instead of a mapping": (
+        ("{max_fraction: 0.25}", "[1]"),
+        ":17:1 rejects:",
+        ["takes keys with values (max_fraction, ", "and not a list"],
+    ),
+    "feature that is only its type": (
+        ("age: {type: float, unit: years}", "age: float"),
+        ":11:3 features.age:",
+        ["takes keys with values, such as {type: id}, and not 'float'"],
+    ),
 }
 SPLITS = "splits: {train: 1/3, validation: 1/3, test: 1/3}"
 # The same for what stands in place of the splits; several messages where there are several.
@@ -427,7 +441,7 @@ BAD_SPLITS = {
         "{train: 1, max_deviation: -1}", [(":16:20 splits.max_deviation:", ["0"])]),
     "leaks that are neither": (
         "{leave_one_out: label, allow_leaks: perhaps}",
-        [(":16:32 splits.allow_leaks:", ["boolean"])]),
+        [(":16:32 splits.allow_leaks:", ["true or false", "'perhaps'"])]),
 }  # fmt: skip
 
 
@@ -499,9 +513,12 @@ def test_absent_spec_file_is_named(tmp_path):
         load_spec(tmp_path / "nowhere.yaml")
 
 
-def test_folder_in_place_of_a_spec_is_refused(tmp_path):
-    with pytest.raises(SpecError, match="is a folder; name the YAML file"):
+def test_a_folder_means_the_corpus_yaml_in_it(tmp_path):
+    with pytest.raises(SpecError, match=r"folder without a corpus\.yaml; `medical-images init`"):
         load_spec(tmp_path)
+    path = tmp_path / "corpus.yaml"
+    path.write_text(GOOD)
+    assert load_spec(tmp_path) == load_spec(path)
 
 
 def test_spec_that_is_not_utf8_is_refused(tmp_path):

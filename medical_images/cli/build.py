@@ -30,7 +30,9 @@ def build(
     workers: int | None,
     overwrite: bool,
 ) -> None:
-    """Build the corpus that SPEC describes: a file, or a name of the catalog.
+    """Build the corpus that SPEC describes.
+
+    SPEC is a YAML file, a folder with a corpus.yaml, or a name of the catalog.
 
     \b
         medical-images build corpus.yaml

@@ -25,6 +25,8 @@ def check(
 ) -> None:
     """Say what a build of SPEC would write and reject, without writing anything.
 
+    SPEC is a YAML file, a folder with a corpus.yaml, or a name of the catalog.
+
     \b
         medical-images check corpus.yaml
         medical-images check ham10000 --root ~/Downloads/HAM10000 --audit
