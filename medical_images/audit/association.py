@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 _LEAST_EXPECTED = 5  # Cochran: below it, chi-squared is no good approximation
 _NUM_TABLES = 9_999
@@ -101,7 +100,9 @@ def _p_value(counts: npt.NDArray[np.int64]) -> float:
     expected = _expected(counts)
     found = _chi_squared(counts[None], expected)[0]
     if expected.min() >= _LEAST_EXPECTED:
-        return float(stats.chi2.sf(found, (counts.shape[0] - 1) * (counts.shape[1] - 1)))
+        from scipy import special  # late: SciPy takes half a second, and few commands need it
+
+        return float(special.chdtrc((counts.shape[0] - 1) * (counts.shape[1] - 1), found))
     num_drawn = num_as_far = 0
     for tables in _random_tables(counts):
         # What is equal but for rounding counts as far.
@@ -112,6 +113,8 @@ def _p_value(counts: npt.NDArray[np.int64]) -> float:
 
 def _random_tables(counts: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.float64]]:
     """Yields float64 of shape (tables, *counts.shape): tables of these margins, drawn by chance."""
+    from scipy import stats
+
     margins = stats.random_table(counts.sum(axis=1), counts.sum(axis=0))
     generator = np.random.default_rng(0)
     num_left = min(_NUM_TABLES, max(199, _MOST_CELLS // counts.size))
@@ -123,8 +126,8 @@ def _random_tables(counts: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.flo
 
 
 def _expected(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    expected: npt.NDArray[np.float64] = stats.contingency.expected_freq(counts)
-    return expected
+    margins = np.outer(counts.sum(axis=1), counts.sum(axis=0))
+    return np.asarray(margins / counts.sum(), np.float64)
 
 
 def _chi_squared(
