@@ -63,6 +63,7 @@ __all__ = [
 
 IMAGE_FEATURE = "image"
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+_OF_FOLDER = "corpus.yaml"
 
 
 class CorpusSpec(SpecPart):
@@ -469,10 +470,10 @@ def load_spec(
     except storage_errors(UnicodeDecodeError) as error:
         what = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else "cannot be read"
         if isinstance(error, IsADirectoryError):
-            inside = path / "corpus.yaml"
+            inside = path / _OF_FOLDER
             if inside.exists():
                 return load_spec(inside, root=root)
-            what = "is a folder without a corpus.yaml; `medical-images init` drafts one"
+            what = f"is a folder without a {_OF_FOLDER}; `medical-images init` drafts one"
         raise SpecError([Problem(where=os.fspath(path), what=what)]) from None
     source = parse_yaml(text, name=os.fspath(spec))
     parsed = CorpusSpec.from_dict(source.data, source=source)
@@ -482,8 +483,9 @@ def load_spec(
 
 
 def is_of_catalog(spec: str) -> bool:
-    """Tells whether a spec is named by its name in the catalog, and is not a file of that name."""
-    return spec in catalog.names() and not os.path.isfile(spec)
+    """Tells whether a spec is named by its name in the catalog; a spec of that name goes first."""
+    own = (spec, os.path.join(spec, _OF_FOLDER))
+    return spec in catalog.names() and not any(map(os.path.isfile, own))
 
 
 def manual_root(name: str, *, manual_dir: str | os.PathLike[str] | None = None) -> str:

@@ -126,6 +126,14 @@ def test_a_folder_of_its_name_is_no_spec(manual_dir, monkeypatch):
     assert (loaded.spec.name, loaded.root) == ("ham10000", str(manual_dir / "ham10000"))
 
 
+def test_a_spec_of_ones_own_in_a_folder_of_its_name_goes_first(manual_dir, monkeypatch):
+    monkeypatch.chdir(manual_dir)
+    own = mi.infer_spec("ham10000").yaml.replace("name: ham10000", "name: of_mine")
+    pathlib.Path("ham10000/corpus.yaml").write_text(own, encoding="utf-8")
+    loaded = mi.load_spec("ham10000")
+    assert (loaded.spec.name, loaded.root) == ("of_mine", str(manual_dir / "ham10000"))
+
+
 def test_tfds_build_takes_a_corpus_by_its_name(manual_dir, tmp_path):
     command = [
         pathlib.Path(sys.executable).with_name("tfds"), "build", "medical_images",

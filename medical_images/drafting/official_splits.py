@@ -6,8 +6,11 @@ import collections
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import pandas as pd
+
+T = TypeVar("T")
 
 _WORDS = {
     "train": ("train", "training", "trn"),
@@ -51,6 +54,16 @@ def split_of(word: str) -> str:
     words = [w for w in re.split(r"[^a-z]+", word.lower()) if w]
     found = {_SPLIT_OF[w] for w in words if w in _SPLIT_OF}
     return found.pop() if len(found) == 1 else ""
+
+
+def in_order(of_splits: Mapping[str, T]) -> dict[str, T]:
+    """Returns what is told of splits in the order that readers expect.
+
+    Example:
+      >>> in_order({'test': 'b.txt', 'train': 'a.txt'})
+      {'train': 'a.txt', 'test': 'b.txt'}
+    """
+    return {split: of_splits[split] for split in _WORDS if split in of_splits}
 
 
 def by_folder(paths: Sequence[str]) -> OfficialSplits | None:

@@ -116,9 +116,9 @@ def say_splits(
     leaks += official_splits.leaks_of(splits, [copies.get(path, "") for path in rows.images])
     keys: dict[str, Any]
     if splits.files:
-        keys = {"files": dict(splits.files)}
+        keys = {"files": official_splits.in_order(splits.files)}
     else:
-        keys = {"column": splits.column, "values": {k: list(v) for k, v in splits.values.items()}}
+        keys = {"column": splits.column, "values": official_splits.in_order(splits.values)}
         if splits.pattern:
             derive[splits.column] = {"from": "images.path", "pattern": splits.pattern}
     untold = sum(not split for split, path in zip(splits.of_rows, rows.images, strict=True) if path)

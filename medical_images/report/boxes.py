@@ -41,7 +41,7 @@ def show_boxes(dataset: Dataset, feature: Feature, disclosure: Disclosure) -> It
     rows.append([Cell("images without a box"), *map(Cell, map(disclosure.text, without))])
     rows.append([Cell("boxes of an image, on average"), *_means(of_boxes, dataset, disclosure)])
     yield bars_of(of_images, dataset, disclosure, title=f"Images with a box of {feature.name}")
-    yield Table.of(f"Boxes of {feature.name} by split", ["box", *dataset.sizes], rows)
+    yield Table.of("Boxes by split", ["box", *dataset.sizes], rows)
 
 
 def _means(boxes: pd.DataFrame, dataset: Dataset, disclosure: Disclosure) -> Iterator[Cell]:
