@@ -306,12 +306,15 @@ class _Number(OfRows):
       unit: For the data card.
       format: `number`, or `age`: years such as `45`, or a number and `Y`, `M` (months), `W` or `D`,
         as DICOM has it.
+      decimal: How cells write the decimal mark, `.` or `,`. The other one is an error, and so are
+        marks of thousands.
       plus: With `format: age`, what becomes of `90+`: `reject`, or `keep` the number.
       across_rows: `same`, or `all`, written as a sequence.
     """
 
     unit: str = ""
     format: Literal["number", "age"] = "number"
+    decimal: Literal[".", ","] = "."
     plus: Literal["reject", "keep"] = "reject"
     across_rows: Literal["same", "all"] = "same"
 

@@ -187,8 +187,9 @@ def problems_of(
                 table,
                 some_lines(lines),
                 f"{width} cells where the header has {len(header.names)}",
-                "a cell that holds the separator must be quoted; where rows end with a separator,"
-                " the header must too",
+                separator_hint(header.names)
+                or "a cell that holds the separator must be quoted; where rows end with a"
+                " separator, the header must too",
             )
         )
     if nul := header.nul + faults.nul:
@@ -198,6 +199,19 @@ def problems_of(
     if not num_rows and not problems:
         problems.append(_problem(table, "", "the table has no rows"))
     return problems
+
+
+def separator_hint(names: Sequence[str]) -> str:
+    """Says which separator a header seems to have; "" where it has several columns.
+
+    Example:
+      >>> separator_hint(['id;age'])
+      "a single column that holds ';': set `dialect: {separator: ';'}`"
+    """
+    for separator, name in ((";", "';'"), ("\t", "tab"), ("|", "'|'")):
+        if len(names) == 1 and separator in names[0]:
+            return f"a single column that holds {separator!r}: set `dialect: {{separator: {name}}}`"
+    return ""
 
 
 def ranges_of(

@@ -23,7 +23,7 @@ from medical_images.remote import storage_errors
 from medical_images.spec import CorpusSpec
 from medical_images.spec_parts import Derive, Join, normal_form
 from medical_images.table_files import TableFile, columns_of_tables, files_of_tables
-from medical_images.table_reader import LINE, TABLE, clean, read_table
+from medical_images.table_reader import LINE, TABLE, clean, read_table, separator_hint
 from medical_images.yaml_source import YamlSource
 
 UNREADABLE, UNJOINED = "The tables cannot be read", "The tables do not join as declared"
@@ -251,12 +251,8 @@ def _hint(headers: Sequence[Sequence[str]]) -> str:
             return (
                 "a table's first line looks like data: set `dialect: {header: false}`, `columns:`"
             )
-        for separator, name in ((";", "';'"), ("\t", "tab"), ("|", "'|'")):
-            if len(header) == 1 and separator in header[0]:
-                return (
-                    f"a table has a single column that holds {separator!r}: "
-                    f"set `dialect: {{separator: {name}}}`"
-                )
+        if told := separator_hint(header):
+            return f"a table has {told}"
     return ""
 
 

@@ -37,6 +37,7 @@ BETWEEN_PATHS = "\0"  # of the files of one mask; no path can hold it
 _WHOLE = r"[+-]?\d{1,18}(?:\.0*)?"
 _AGE = re.compile(r"(?P<number>\d{1,3}(?:\.\d*)?|\d{1,3}(?P<unit>[YMWD]))(?P<plus>\+?)")
 _PER_YEAR = {"M": 12.0, "W": 365.25 / 7, "D": 365.25}
+_POINTS = str.maketrans(",.", ".,")  # no number holds a comma, so that a point is refused
 _QUOTED = r"""'(?:[^'\\]|\\['"\\])*'|"(?:[^"\\]|\\['"\\])*\""""
 _ITEM = rf"(?:{_QUOTED})\s*+"
 _LIST = re.compile(rf"\[\s*+(?:{_ITEM}(?:,\s*+{_ITEM})*+(?:,\s*+)?)?\]")  # never goes back
@@ -98,6 +99,8 @@ def parse_feature(name: str, feature: Feature, rows: pd.DataFrame) -> Parsed:
         return _parse_marks(feature, feature.columns_, rows)
     column = feature.columns(name)[0]
     cells = _with_missing(rows[column], feature)
+    if isinstance(feature, FloatFeature | IntFeature) and feature.decimal == ",":
+        cells = cells.str.translate(_POINTS)
     parsed = _PARSERS[type(feature)](cells, feature)
     faults = [Fault(code, column, mask) for code, mask in parsed[1].items()]
     return Parsed(parsed[0], _present(faults))

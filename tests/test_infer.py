@@ -221,8 +221,20 @@ def test_nothing_of_persons_is_written_in_any_language(tmp_path):
     for word in ("Jörg", "1950", "Dr. "):
         assert word not in draft.yaml + str(draft)
     features = parse_yaml(draft.yaml, name="draft").data["features"]
-    assert list(features) == ["bild_nr", "befund"]
-    assert re.search(r"# groesse_cm: .*decimal comma", draft.yaml)
+    assert list(features) == ["bild_nr", "groesse_cm", "befund"]
+    assert features["groesse_cm"]["decimal"] == ","
+
+
+def test_commas_that_may_mark_thousands_are_asked_for(tmp_path):
+    def write(tree):
+        rows = [(i, f"{1 + i},{200 + i}", f"{i},5") for i in range(24)]
+        tree.table("t.csv", "id,volume,area", rows)
+        for i in range(24):
+            tree.image(f"i/{i}.png")
+
+    draft = drafted(write, tmp_path)
+    assert re.search(r"# volume: .*commas mark decimals .* or thousands", draft.yaml)
+    assert """area: {type: float, decimal: ","}""" in draft.yaml
 
 
 def test_paths_of_another_machine_do_not_tell_who_works_there(tmp_path):

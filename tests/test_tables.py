@@ -194,6 +194,9 @@ REFUSED = {
     "trailing separator on rows only": (
         b"id,note\n1,x,\n2,y,\n", "a.csv", "",
         ["a.csv lines 2, 3", "3 cells where the header has 2", "the header must too"]),
+    "another separator and decimal commas": (
+        b"id;x\n1;2,5\n", "a.csv", "",
+        ["a.csv line 2", "2 cells where the header has 1", "set `dialect: {separator: ';'}`"]),
     "row too short": (
         b"id,note\n1,x\n2\n3,z\n", "a.csv", "", ["a.csv line 3", "1 cells where the header has 2"]),
     "row too long after a quoted line end": (

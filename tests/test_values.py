@@ -306,6 +306,32 @@ def test_floats_are_read_exactly(numbers):
     assert parsed.faults == ()
 
 
+@MANY
+@given(st.lists(st.decimals(-(10**6), 10**6, places=3), min_size=1))
+def test_decimal_commas_are_read_as_points_are(numbers):
+    cells = [str(number) for number in numbers]
+    with_commas = [cell.replace(".", ",") for cell in cells]
+    parsed = _parse(_feature(type="float", decimal=","), with_commas)
+    assert parsed.values.tolist() == _parse(_feature(type="float"), cells).values.tolist()
+    assert parsed.faults == ()
+
+
+@pytest.mark.parametrize(
+    ("keys", "cells", "values", "faults"),
+    [
+        ({"type": "float"}, ["1.5", "1.234,5", "1,5", "", "7"], [1.5, 7], [0, 1]),
+        ({"type": "int"}, ["12,0", "12.0", "1,234", "7"], [12, 7], [1, 2]),
+        ({"type": "float", "format": "age"}, ["45,5", "45.5", "060Y"], [45.5, 60], [1]),
+    ],
+    ids=["float", "int", "age"],
+)
+def test_where_commas_mark_decimals_points_are_errors(keys, cells, values, faults):
+    parsed = _parse(_feature(decimal=",", **keys), cells)
+    (fault,) = (fault for fault in parsed.faults if fault.code == "value_invalid")
+    assert np.flatnonzero(fault.mask).tolist() == faults
+    assert parsed.values[~fault.mask & (pd.Series(cells) != "")].tolist() == values
+
+
 def test_floats_that_float32_cannot_hold_are_infinite():
     parsed = _parse(_feature(type="float"), ["1e39", "-1e300", "3.4e38"])
     assert parsed.values.tolist() == [float("inf"), float("-inf"), 3.4e38]

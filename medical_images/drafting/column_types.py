@@ -17,7 +17,7 @@ from medical_images.values import parse_feature
 
 Kind = Literal[
     "blank", "constant", "marks", "states", "class", "labels", "int", "float", "age", "date", "id",
-    "text", "comma",
+    "text", "commas",
 ]  # fmt: skip
 # Words that may mean that nothing is known; only those of `_NO_CLASS` are no class of their own.
 _NO_CLASS = frozenset(
@@ -28,6 +28,7 @@ MISSING_WORDS = _NO_CLASS | frozenset(
      "not available", "not specified", "not visible", "not reported", "would have been stated")
 )  # fmt: skip
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+(?:,\d+)?")
+_THREE_DIGITS = re.compile(r",\d{3}$")  # 1,234 may be more than a thousand
 YES = frozenset(["1", "1.0", "true", "yes", "y"])
 NO = frozenset(["0", "0.0", "false", "no", "n"])
 _STATES = frozenset(["1", "1.0", "0", "0.0", "-1", "-1.0"])
@@ -60,7 +61,7 @@ class ColumnFacts:
       values: Classes (of `labels`, those in the lists) and how often each stands.
       num_distinct: Different cells that are not blank.
       missing: Tokens that seem to mean missing, and how often each stands.
-      keys: Further keys of the feature: `format`, `separator`, `plus`, `infinite`.
+      keys: Further keys of the feature: `format`, `separator`, `plus`, `infinite`, `decimal`.
     """
 
     name: str
@@ -122,7 +123,8 @@ def _kind_of(name: str, counts: Mapping[str, int]) -> _Found:
     if told and (found := _as_date(told, missing)):
         return found
     if told and all(map(_DECIMAL_COMMA.fullmatch, told)) and not _are_codes(told):
-        return "comma", {}, {}, {}
+        is_sure = any("," in cell and not _THREE_DIGITS.search(cell) for cell in told)
+        return ("float", {}, missing, {"decimal": ","}) if is_sure else ("commas", {}, {}, {})
     return _as_words(name, counts, missing)
 
 

@@ -121,7 +121,7 @@ def _line(name: str, fact: ColumnFacts) -> str:
         "states": "class",
         "blank": "text",
         "constant": "text",
-        "comma": "float",
+        "commas": "float",
     }
     keys: dict[str, Any] = {"column": name} if feature_name(name) != name else {}
     return f"{feature_name(name)}: {flow_of({**keys, 'type': kinds.get(fact.kind, fact.kind)})}"
@@ -138,8 +138,8 @@ def _why_not(
         return "all cells are blank"
     if fact.kind == "constant" or (fact.num_distinct == 1 and not fact.num_blank):
         return "the same everywhere"
-    if fact.kind == "comma":
-        return "numbers with a decimal comma, which are not read: write them with a point"
+    if fact.kind == "commas":
+        return "do its commas mark decimals (then add `decimal: ','`) or thousands, not read?"
     if fact.kind == "text":
         return f"free text, {fact.num_distinct:,} different; may tell who somebody is"
     if fact.kind == "id":

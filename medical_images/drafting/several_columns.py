@@ -48,7 +48,11 @@ def find_runs(facts: Mapping[str, ColumnFacts], frame: pd.DataFrame, found: Feat
 
 def find_box_columns(facts: Mapping[str, ColumnFacts]) -> tuple[str, list[str]] | None:
     """Returns the format of boxes and their four columns, by names."""
-    numbers = {n: f for n, f in facts.items() if f.kind in ("int", "float", "class", "marks")}
+    numbers = {
+        name: fact
+        for name, fact in facts.items()
+        if fact.kind in ("int", "float", "class", "marks") and "decimal" not in fact.keys
+    }
     for kind, patterns in _BOXES:
         columns = []
         for pattern in patterns:
