@@ -16,6 +16,7 @@ from etils import epath
 from medical_images.progress import progress_bar
 from medical_images.record_files import FileSum
 from medical_images.remote import storage_errors
+from medical_images.texts import is_pattern, read_texts
 
 FILE = "manifest.json"
 _FORMAT = 1
@@ -59,10 +60,19 @@ def sums_of(root: str, tables: Iterable[str]) -> dict[str, FileSum]:
 
     Args:
       root: The corpus root.
-      tables: Paths below it; what does not exist is left out.
+      tables: Paths below it; what does not exist is left out. A pattern is that of texts, which
+        are summed with their paths.
     """
-    paths = {name: epath.Path(root) / name for name in sorted(set(tables))}
-    return {name: FileSum.of(path) for name, path in paths.items() if path.exists()}
+    sums = {}
+    for name in sorted(set(tables)):
+        path = epath.Path(root) / name
+        if path.exists():
+            sums[name] = FileSum.of(path)
+        elif is_pattern(name):
+            sums[name] = FileSum.of_pieces(
+                piece for at, data in read_texts(root, name) for piece in (os.fsencode(at), data)
+            )
+    return sums
 
 
 def inputs_of(listing: Listing, sums: Mapping[str, FileSum]) -> dict[str, Any]:

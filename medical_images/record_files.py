@@ -48,11 +48,16 @@ class FileSum:
           >>> FileSum.of(file)
           FileSum(num_bytes=9, crc32c='e3069283')
         """
-        size = checksum = 0
         with epath.Path(path).open("rb") as file:
-            while piece := file.read(_PIECE):
-                size += len(piece)
-                checksum = google_crc32c.extend(checksum, piece)
+            return cls.of_pieces(iter(lambda: file.read(_PIECE), b""))
+
+    @classmethod
+    def of_pieces(cls, pieces: Iterable[bytes]) -> FileSum:
+        """Sums bytes that are given in pieces, as if they were one file."""
+        size = checksum = 0
+        for piece in pieces:
+            size += len(piece)
+            checksum = google_crc32c.extend(checksum, piece)
         return cls(size, f"{checksum:08x}")
 
 

@@ -149,6 +149,9 @@ class Table(SpecPart):
       missing: Cells that mean missing, beside the empty cell, which always does.
       dialect: How its text is written.
       columns: The column names, where the file has no header line.
+      texts: For a folder of texts, such as readings or reports: the names of two new columns, of
+        the path of each text and of the text itself. `path` has `*` then, which stands for anything
+        in one part, or `**/` for any folders; each file that fits is one row.
       rename: New names for columns, {name in the file: name in the spec}.
       aliases: {name in the spec: other names that the column has in some files}; a file that has
         several of them is refused.
@@ -167,6 +170,7 @@ class Table(SpecPart):
     missing: Tokens = [""]
     dialect: Dialect = Dialect()
     columns: list[str] | None = None
+    texts: list[Name] = Field(default=[], max_length=2)
     rename: dict[str, str] = {}
     aliases: dict[Name, list[Name]] = {}
     optional: list[Name] = []
@@ -212,6 +216,28 @@ class Table(SpecPart):
                     raise ValueError(
                         f"`rename:` makes '{other}' '{new_name}', and `aliases:` '{name}'"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _only_texts(self) -> Self:
+        has_pattern = any("*" in path for path in self.files)
+        if not self.texts:
+            if has_pattern:
+                raise ValueError(
+                    "`*` in `path:` is for folders of texts, with `texts: [file, text]`; of tables,"
+                    " give a list of their files"
+                )
+            return self
+        if len(set(self.texts)) != 2 or len(self.files) > 1 or not has_pattern:
+            raise ValueError(
+                "`texts:` names two columns, such as [file, text], and `path:` is one path with `*`"
+            )
+        others = self.columns or self.rename or self.aliases or self.optional or self.file_column
+        if others or self.dialect != Dialect(encoding=self.dialect.encoding):
+            raise ValueError(
+                "`texts:` goes with `path`, `missing`, `where`, `distinct`, `join` and the"
+                " `encoding:` of `dialect:` only"
+            )
         return self
 
     @model_validator(mode="after")

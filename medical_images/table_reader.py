@@ -19,6 +19,7 @@ import dataclasses
 import gzip
 import io
 import math
+import os
 import re
 import unicodedata
 import zlib
@@ -32,6 +33,7 @@ from medical_images.errors import Problem, TableError, nearest, some_lines
 from medical_images.remote import open_to_read, size_of, storage_errors
 from medical_images.sheets import SheetError, SheetRows, rows_of_parquet, rows_of_workbook
 from medical_images.spec_parts import PARQUET, WORKBOOKS, Table, normal_form
+from medical_images.texts import TextError, read_texts
 
 # Which line of which table a row stands on; no header can hold the NUL that sets these apart.
 TABLE, LINE = "\0table", "\0line"
@@ -229,8 +231,7 @@ def ranges_of(
       Where each range begins and ends; none where the table is no longer than one, or where its
       bytes do not tell its lines: where it is compressed, or encoded otherwise than ASCII.
     """
-    size = size_of(path)
-    if size <= num_bytes or not _can_be_cut(table):
+    if not _can_be_cut(table) or (size := size_of(path)) <= num_bytes:
         return []
     with path.open("rb") as file:
         begin = _skip_lines(file, header.num_lines)
@@ -306,10 +307,13 @@ def _problem(table: Table, place: str, what: str, remedy: str = "") -> Problem:
 def _open(table: Table, path: epath.Path) -> Iterator[_Reader]:
     """Opens a table; what is wrong with the file as a whole is told as a TableError."""
     name = table.name
-    if not path.exists():
+    if not table.texts and not path.exists():
         others = "".join(f", nor '{other}'" for other in table.instead)
         raise TableError([Problem(where=name, what=f"there is no file '{path}'{others}")])
     try:
+        if table.texts:
+            yield _Reader(table, SheetRows(_rows_of_texts(table, path)))
+            return
         with open_to_read(path) as raw:
             yield _Reader(table, _lines(table, raw))
     except UnicodeDecodeError as error:
@@ -317,7 +321,7 @@ def _open(table: Table, path: epath.Path) -> Iterator[_Reader]:
     except UnicodeError as error:
         what = f"cannot be read as {table.dialect.encoding}: {error}"
         raise TableError([Problem(where=name, what=what)]) from None
-    except SheetError as error:
+    except (SheetError, TextError) as error:
         raise TableError([Problem(where=name, what=str(error))]) from None
     except storage_errors(EOFError, LookupError, zlib.error) as error:
         raise TableError([Problem(where=name, what=f"cannot be read: {error}")]) from None
@@ -330,6 +334,22 @@ def _lines(table: Table, raw: BinaryIO) -> _TextLines | SheetRows:
         return SheetRows(rows_of_workbook(raw, sheet=table.dialect.sheet))
     text = io.TextIOWrapper(_unpacked(table, raw), encoding=_codec(table), newline="")
     return _TextLines(table, text)
+
+
+def _rows_of_texts(table: Table, path: epath.Path) -> Iterator[list[str]]:
+    root = path.parents[table.name.count("/")]
+    number = 0
+    for number, (name, data) in enumerate(read_texts(root, table.name), start=1):
+        try:
+            text = data.decode(_codec(table))
+        except UnicodeDecodeError:
+            what = f"file {number} of those that fit is not {table.dialect.encoding}"
+            raise TextError(
+                f"{what}: set `dialect: {{encoding: ...}}`, for example cp1252"
+            ) from None
+        yield [os.fsencode(name).decode("utf-8", "replace"), "\n".join(text.splitlines())]
+    if not number:
+        raise TextError("there is no file that fits")
 
 
 def _is_packed(table: Table) -> bool:
@@ -347,7 +367,7 @@ def _codec(table: Table) -> str:
 
 
 def _can_be_cut(table: Table) -> bool:
-    is_text = not table.name.lower().endswith((*WORKBOOKS, PARQUET))
+    is_text = not table.name.lower().endswith((*WORKBOOKS, PARQUET)) and not table.texts
     return is_text and not _is_packed(table) and _CAN_BE_CUT.fullmatch(_codec(table)) is not None
 
 
@@ -438,11 +458,11 @@ class _Reader:
     def read_header(self) -> Header:
         table, lines = self._table, self._lines
         place = f"line {table.dialect.skip_lines + 1}"
-        found: Iterable[str] = table.columns or ()
+        found: Iterable[str] = table.texts or table.columns or ()
         try:
             for _ in range(table.dialect.skip_lines):
                 lines.skip()
-            if table.columns is None:
+            if not table.texts and table.columns is None:
                 found = next(lines.rows(), ())
         except csv.Error as error:
             problem = _problem(table, place, _csv_words(error))

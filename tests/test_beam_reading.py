@@ -326,6 +326,17 @@ def parquet(table: pa.Table) -> bytes:
 
 
 # Each case: the spec, and the files.
+TEXTS = """\
+name: mine
+tables: [{path: "t/**/*.txt", texts: [file, text]}]
+derive:
+  id: {from: file, pattern: '(\\d+)\\.txt$'}
+  age: {from: text, pattern: 'Age: (\\d+)', optional: true}
+images: {path: "img/{id}.png"}
+features: {age: {type: float}, text: {type: text}}
+rejects: {accept: [image_missing]}
+splits: {train: 1}
+"""
 CORPORA = {
     "tables in several files": (
         PARTED, {"b/patients.csv": "Patient,kind\n" + "".join(f"p{n},x\n" for n in range(9))
@@ -349,6 +360,9 @@ CORPORA = {
     "boxes that are rejected": (
         BOXES % "reject", {"data.csv": BOX_ROWS, "test.txt": "img/2.png\n2\n5.png",
                            **{f"img/{n}.png": n % 3 for n in (1, 2, 3, 4, 5, 6, 8, 9)}}),
+    "texts": (
+        TEXTS, {**{f"t/{n}.txt": f"Age: {n + 20}Y\nsome words" for n in range(9)},
+                "t/x/10.txt": "none", **{f"img/{n}.png": n for n in (0, 1, 2, 3, 4, 5, 7, 10)}}),
     "lists": (
         OFFICIAL % ", validation: 1", {
             "data.csv": IDS, "x.txt": "./img/0/0.png\n1\n3.png\nimg/7", "y.txt": "4\n99\n5\r\n",
@@ -441,6 +455,8 @@ REFUSED = {
     "only files that lie deeper, rejected, and others at fault": (
         (DEEP % "{dx}/{n}.png', '{dx}/{n}.h5/{k}") + "rejects: {images_without_row: reject}\n", {
             "nv/a.h5": "x", "nv/b.h5": "x", "nv/\udce9.png": 1, "nv/1/2.png": 3}),
+    "texts of another encoding": (TEXTS, {"t/1.txt": "x", "t/2.txt": b"\xe9", "img/1.png": 1}),
+    "no text": (TEXTS, {"t/1.csv": "x", "img/1.png": 1}),
     "files of tables that are at fault": (
         PARTED, {"train.csv": TRAIN + "1\n", "a/valid.csv": VALID, "more.parquet": "x",
                  "c.csv": "name,kind,age\n"}),

@@ -23,6 +23,7 @@ from medical_images.cli import cli
 from medical_images.corpus import plan_corpus
 from medical_images.image_bytes import ImageOfRow, read_source
 from medical_images.spec import load_spec
+from medical_images.texts import read_texts
 
 
 @pytest.fixture(scope="module")
@@ -330,6 +331,17 @@ features: {id: {type: text}}
 splits: {train: 1}
 """)
     return folder / "corpus.yaml"
+
+
+def test_remote_texts_are_those_of_a_local_folder(store, tmp_path):
+    for name in ("b.txt", "a.txt", "c/d.txt", "c/.e.txt", "f.csv"):
+        for root in (epath.Path(tmp_path / "r"), store / "texts"):
+            (root / "t" / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / "t" / name).write_text(name)
+    for pattern, names in (("t/*.txt", ["a", "b"]), ("**/*.txt", ["a", "b", "c/d"])):
+        found = list(read_texts(store / "texts", pattern))
+        assert found == [(f"t/{name}.txt", f"{name}.txt".encode()) for name in names]
+        assert found == list(read_texts(tmp_path / "r", pattern))
 
 
 def test_remote_containers_stand_as_folders_too(store, tmp_path):

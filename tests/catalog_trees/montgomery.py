@@ -32,8 +32,8 @@ def write(tree: Tree) -> None:
 EXPECTED = Expected(
     splits={"train": 10, "validation": 1, "test": 1},
     examples={
-        f"{TOP}/CXR_png/MCUCXR_0001_0.png": {"label": "normal"},
-        f"{TOP}/CXR_png/MCUCXR_0108_1.png": {"label": "tuberculosis"},
+        f"{TOP}/CXR_png/MCUCXR_0001_0.png": {"label": "normal", "sex": "female", "age": 27.0},
+        f"{TOP}/CXR_png/MCUCXR_0108_1.png": {"label": "tuberculosis", "sex": "male", "age": 34.0},
     },
     apart=[(f"{TOP}/CXR_png/MCUCXR_0001_0.png", f"{TOP}/CXR_png/MCUCXR_0002_0.png")],
     draft_images=[

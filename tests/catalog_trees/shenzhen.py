@@ -24,8 +24,10 @@ FOLDER = "ChinaSet_AllFiles/CXR_png"
 EXPECTED = Expected(
     splits={"train": 10, "validation": 1, "test": 1},
     examples={
-        f"{FOLDER}/CHNCXR_0001_0.png": {"label": "normal"},
-        f"{FOLDER}/CHNCXR_0327_1.png": {"label": "tuberculosis"},
+        f"{FOLDER}/CHNCXR_0001_0.png": {"label": "normal", "sex": "male", "age": 45.0},
+        f"{FOLDER}/CHNCXR_0003_0.png": {"label": "normal", "sex": "female", "age": 24.0},
+        f"{FOLDER}/CHNCXR_0004_0.png": {"label": "normal", "sex": "male", "age": 31.0},
+        f"{FOLDER}/CHNCXR_0327_1.png": {"label": "tuberculosis", "sex": "male", "age": 52.0},
     },
     apart=[(f"{FOLDER}/CHNCXR_0001_0.png", f"{FOLDER}/CHNCXR_0002_0.png")],
     draft_images=[
