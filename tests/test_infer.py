@@ -237,6 +237,53 @@ def test_commas_that_may_mark_thousands_are_asked_for(tmp_path):
     assert """area: {type: float, decimal: ","}""" in draft.yaml
 
 
+def test_a_remark_among_numbers_is_neither_shown_nor_taken_as_missing(tmp_path):
+    def write(tree):
+        cells = [f"{i / 4}" for i in range(40)]
+        cells[7], cells[9] = "see Frau Meier 0511-4711", "x"
+        tree.table("t.csv", "id,size", list(enumerate(cells)))
+        for i in range(40):
+            tree.image(f"i/{i}.png")
+
+    draft = drafted(write, tmp_path)
+    assert "Meier" not in draft.yaml + str(draft)
+    assert re.search(r"# size: .*numbers, but for a few cells", draft.yaml)
+
+
+@pytest.mark.parametrize(("last", "is_unsure"), [("12/11/2020", True), ("13/11/2020", False)])
+def test_days_that_may_be_months_are_asked_for(tmp_path, last, is_unsure):
+    def write(tree):
+        days = [f"{1 + i % 12:02}/{1 + i % 11:02}/2019" for i in range(40)]
+        tree.table("t.csv", "id,day", list(enumerate([*days[:-1], last])))
+        for i in range(40):
+            tree.image(f"i/{i}.png")
+
+    draft = drafted(write, tmp_path)
+    assert """day: {type: date, format: "%d/%m/%Y"}""" in draft.yaml
+    assert ("# ? the format may as well be" in draft.yaml) == is_unsure
+
+
+@pytest.mark.parametrize(
+    ("cells", "keys"),
+    [
+        ([f"{i % 3},{i % 10}" for i in range(40)], {"type": "float", "decimal": ","}),
+        (
+            ["1", "1,3", "2,3", "3"] * 10,
+            {"type": "labels", "separator": ",", "values": ["1", "2", "3"]},
+        ),
+    ],
+    ids=["numbers", "lists of codes"],
+)
+def test_commas_between_single_digits(tmp_path, cells, keys):
+    def write(tree):
+        tree.table("t.csv", "id,found", list(enumerate(cells)))
+        for i in range(40):
+            tree.image(f"i/{i}.png")
+
+    features = parse_yaml(drafted(write, tmp_path).yaml, name="draft").data["features"]
+    assert features["found"] == keys
+
+
 def test_paths_of_another_machine_do_not_tell_who_works_there(tmp_path):
     draft = drafted(other_machine, tmp_path)
     assert "Anna" not in draft.yaml + str(draft)

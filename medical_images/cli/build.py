@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from medical_images.cli import options
@@ -65,7 +67,7 @@ def build(
     modes = tfds.download.GenerateMode
     mode = modes.REUSE_CACHE_IF_EXISTS if overwrite else modes.REUSE_DATASET_IF_EXISTS
     builder.download_and_prepare(download_config=tfds.download.DownloadConfig(download_mode=mode))
-    there = "" if data_dir is None else f", data_dir='{data_dir}'"
+    there = "" if data_dir is None else f", data_dir={data_dir!r}"
     click.echo(f"To load it: tfds.load('{builder.name}/{config.name}'{there})")
-    there = "" if data_dir is None else f" --data-dir {data_dir}"
+    there = "" if data_dir is None else f" --data-dir {shlex.quote(data_dir)}"
     click.echo(f"To look at it: medical-images report {config.name}{there}")

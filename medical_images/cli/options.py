@@ -45,10 +45,14 @@ def built(name: str, data_dir: str | None) -> Any:
 
     from medical_images.paths import is_remote
 
-    try:
-        # A folder that only has the name of a dataset, such as that of its corpus, is not meant.
-        if is_remote(name) or os.path.isfile(os.path.join(name, "dataset_info.json")):
+    # A folder that only has the name of a dataset, such as that of its corpus, is not meant.
+    if is_remote(name) or os.path.isfile(os.path.join(name, "dataset_info.json")):
+        try:
             return tfds.builder_from_directory(name)
+        except Exception as error:
+            what = f"the dataset in '{name}' cannot be read ({type(error).__name__}: {error})"
+            raise click.UsageError(what) from error
+    try:
         full = name if "/" in name else f"medical_images/{name}"
         builder = tfds.builder(full, data_dir=data_dir)
         if not builder.is_prepared():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from medical_images.progress import progress_bar
@@ -40,4 +42,4 @@ def phantom(out: str, images: int, size: str, seed: int) -> None:
             )
     except (ValueError, FileExistsError) as error:
         raise click.UsageError(str(error)) from None
-    click.echo(f"{spec}\nBuild it with: medical-images build {spec}")
+    click.echo(f"{spec}\nBuild it with: medical-images build {shlex.quote(str(spec))}")

@@ -49,5 +49,8 @@ def report(
     builder = options.built(name, data_dir)
     config = builder.builder_config
     path = out or f"{config.name if config else builder.name}.html"
-    written = write_report(builder, path, images=images, min_cell=min_cell, audit=audit)
+    try:
+        written = write_report(builder, path, images=images, min_cell=min_cell, audit=audit)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     click.echo(f"{written}: open it in a browser")

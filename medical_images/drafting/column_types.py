@@ -17,7 +17,7 @@ from medical_images.values import parse_feature
 
 Kind = Literal[
     "blank", "constant", "marks", "states", "class", "labels", "int", "float", "age", "date", "id",
-    "text", "commas",
+    "text", "commas", "mixed",
 ]  # fmt: skip
 # Words that may mean that nothing is known; only those of `_NO_CLASS` are no class of their own.
 _NO_CLASS = frozenset(
@@ -28,6 +28,7 @@ MISSING_WORDS = _NO_CLASS | frozenset(
      "not available", "not specified", "not visible", "not reported", "would have been stated")
 )  # fmt: skip
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+(?:,\d+)?")
+_TOKEN = re.compile(r"[^\W\d_]{1,12}|[^\w\s]{1,3}")  # of a missing number: one word, or signs
 _THREE_DIGITS = re.compile(r",\d{3}$")  # 1,234 may be more than a thousand
 YES = frozenset(["1", "1.0", "true", "yes", "y"])
 NO = frozenset(["0", "0.0", "false", "no", "n"])
@@ -62,6 +63,7 @@ class ColumnFacts:
       num_distinct: Different cells that are not blank.
       missing: Tokens that seem to mean missing, and how often each stands.
       keys: Further keys of the feature: `format`, `separator`, `plus`, `infinite`, `decimal`.
+      doubt: What else its cells may mean; "" if nothing.
     """
 
     name: str
@@ -72,11 +74,7 @@ class ColumnFacts:
     values: Mapping[str, int] = dataclasses.field(default_factory=dict)
     missing: Mapping[str, int] = dataclasses.field(default_factory=dict)
     keys: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    @property
-    def repeats(self) -> float:
-        """How many rows share a value on average."""
-        return (self.num_rows - self.num_blank) / max(self.num_distinct, 1)
+    doubt: str = ""
 
 
 def facts_of(cells: pd.Series[str]) -> ColumnFacts:
@@ -102,6 +100,7 @@ def facts_of(cells: pd.Series[str]) -> ColumnFacts:
         values=dict(sorted(values.items())),
         missing=missing,
         keys=keys,
+        doubt=_doubt_of_days(counts, missing, keys) if kind == "date" else "",
     )
 
 
@@ -144,6 +143,8 @@ def _as_number(name: str, told: Mapping[str, int], missing: Mapping[str, int]) -
     odd = [cell for cell, is_bad in zip(cells, bad[0], strict=True) if is_bad] if bad else []
     if len(odd) == len(cells) or len(odd) > min(3, 0.05 * len(cells)):
         return None
+    if not all(map(_TOKEN.fullmatch, odd)):
+        return "mixed", {}, {}, {}
     numbers = {cell: n for cell, n in told.items() if cell not in odd}
     missing = {**missing, **{cell: told[cell] for cell in odd}}
     if any(cell.startswith("0") and cell[1:2].isdigit() for cell in numbers):
@@ -162,9 +163,12 @@ def _as_number(name: str, told: Mapping[str, int], missing: Mapping[str, int]) -
 
 
 def _are_codes(cells: Mapping[str, int]) -> bool:
-    """Whether cells with commas are lists of small codes, such as `1,3`, or have no comma."""
+    """Whether cells with commas are lists of small codes, such as `1,3`, or have no comma.
+
+    Lists ascend, and no code is 0; numbers between 0 and 10 seldom all do so.
+    """
     cut = [cell.split(",") for cell in cells if "," in cell]
-    return not cut or all(len(first) == len(second) == 1 for first, second in cut)
+    return all(len(a) == len(b) == 1 and "0" < a < b for a, b in cut)
 
 
 def _as_date(told: Mapping[str, int], missing: Mapping[str, int]) -> _Found | None:
@@ -175,6 +179,20 @@ def _as_date(told: Mapping[str, int], missing: Mapping[str, int]) -> _Found | No
             if not parse_feature("x", feature, cells).faults:
                 return "date", {}, missing, {"format": pattern} if pattern != _DATES[0] else {}
     return None
+
+
+def _doubt_of_days(
+    counts: Mapping[str, int], missing: Mapping[str, int], keys: Mapping[str, Any]
+) -> str:
+    """Says which other format fits all cells; where no day is above 12, months may come first."""
+    cells = pd.DataFrame({"x": pd.Series([cell for cell in counts if cell not in missing])})
+    others = [
+        pattern
+        for pattern in _DATES
+        if pattern != keys.get("format", _DATES[0])
+        and not parse_feature("x", DateFeature(type="date", format=pattern), cells).faults
+    ]
+    return f'the format may as well be "{others[0]}"' if others else ""
 
 
 def _as_words(name: str, counts: Mapping[str, int], missing: Mapping[str, int]) -> _Found:

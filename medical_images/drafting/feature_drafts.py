@@ -122,6 +122,7 @@ def _line(name: str, fact: ColumnFacts) -> str:
         "blank": "text",
         "constant": "text",
         "commas": "float",
+        "mixed": "float",
     }
     keys: dict[str, Any] = {"column": name} if feature_name(name) != name else {}
     return f"{feature_name(name)}: {flow_of({**keys, 'type': kinds.get(fact.kind, fact.kind)})}"
@@ -140,6 +141,10 @@ def _why_not(
         return "the same everywhere"
     if fact.kind == "commas":
         return "do its commas mark decimals (then add `decimal: ','`) or thousands, not read?"
+    if fact.kind == "mixed":
+        return (
+            "numbers, but for a few cells: mend these, or name them in `missing:` if they are none"
+        )
     if fact.kind == "text":
         return f"free text, {fact.num_distinct:,} different; may tell who somebody is"
     if fact.kind == "id":
@@ -181,6 +186,8 @@ def _add(found: Features, column: str, fact: ColumnFacts, *, varies: bool) -> No
         keys |= fact.keys
         if fact.num_blank:
             reasons.append(f"{fact.num_blank:,} of {fact.num_rows:,} cells are blank")
+    if fact.doubt:
+        reasons.append(f"? {fact.doubt}")
     if fact.missing:
         keys["missing"] = sorted(fact.missing)
         listed = ", ".join(f"'{token}' {n:,}" for token, n in sorted(fact.missing.items()))

@@ -156,4 +156,4 @@ def leaks_of(splits: OfficialSplits, groups: Sequence[str]) -> int:
 
 
 def _escaped(text: str) -> str:
-    return re.escape(text).replace(r"\ ", " ").replace(r"\-", "-").replace("_", "_")
+    return re.escape(text).replace(r"\ ", " ").replace(r"\-", "-")
