@@ -130,10 +130,12 @@ def check_rejects(
         for column in feature.columns(name):
             cells_of.setdefault(column, []).extend(allowed_cells(feature))
     allowed = {
-        ("label_unknown", column): f"allowed: {', '.join(map(_shown, dict.fromkeys(cells[:20])))}"
+        ("label_unknown", column): f"allowed: {', '.join(map(_shown, dict.fromkeys(cells[:20])))};"
+        " other spellings of them: `rename:`"
         for column, cells in cells_of.items()
         if cells
     }
+    allowed["image_ambiguous", ""] = "add a column of its folder to the path, or `per_row: many`"
     if spec.splits.column is not None:
         cells = [cell for cells in spec.splits.values.values() for cell in cells]
         allowed["split_unknown", spec.splits.column] = f"allowed: {', '.join(cells[:20])}"

@@ -44,7 +44,7 @@ def _warnings_of_groups(tally: Tally, scheme: Scheme) -> Iterator[str]:
     due = float(share) * int(tally.images[: len(scheme.shares), 0].sum())
     if tally.largest > max(due, 1):
         yield (
-            f"one group has {tally.largest:,} images, more than the {due:,.0f} that are due to"
+            f"one group has {tally.largest:,} images, more than the {due:,.1f} that are due to"
             f" {name}; splits cannot be near their shares"
         )
 

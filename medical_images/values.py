@@ -32,6 +32,7 @@ from medical_images.spec_features import (
     UncertainFeature,
 )
 from medical_images.spec_masks import MaskFeature
+from medical_images.spec_parts import normal_form
 
 BETWEEN_PATHS = "\0"  # of the files of one mask; no path can hold it
 _WHOLE = r"[+-]?\d{1,18}(?:\.0*)?"
@@ -114,6 +115,9 @@ _Result = tuple["pd.Series[Any]", Mapping[str, "pd.Series[bool]"]]
 
 
 def _parse_class(cells: pd.Series[str], feature: ClassFeature) -> _Result:
+    known = {cell: normal_form(cell) for cell in cells.unique()}
+    if any(normal != cell for cell, normal in known.items()):  # of paths; tables are clean
+        cells = cells.map(known)
     values = cells.replace(feature.rename) if feature.rename else cells
     missing = values == ""
     if feature.missing_as is not None:

@@ -350,6 +350,11 @@ CASES = {
         rows_of(40, p=lambda k: f"Doe{k}^Jane", y=lambda k: "yes" if k % 3 else "no"),
         {"group": "p"},
     ),
+    "groups_alike": (
+        rows_of(60, p=lambda k: (f"PAT-{k // 2}", f"pat {k // 2:03}")[k % 2],
+                y=lambda k: "yes" if k % 3 else "no"),
+        {"group": "p"},
+    ),
     "large_group": (
         rows_of(150, p=lambda k: max(0, k - 60), y=lambda k: "yes" if k % 3 else "no"),
         {"group": "p"},

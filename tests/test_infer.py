@@ -237,6 +237,74 @@ def test_commas_that_may_mark_thousands_are_asked_for(tmp_path):
     assert """area: {type: float, decimal: ","}""" in draft.yaml
 
 
+def test_names_are_compared_in_normal_form(tmp_path):
+    def write(tree):
+        rows = [(f"L\u00e4sion_{i}.png", i // 2, "ab"[i % 2]) for i in range(40)]
+        tree.table("t.csv", "Bild,Patient,Diagnose", rows)
+        for i in range(40):
+            tree.image(f"Bilder/La\u0308sion_{i}.png")
+
+    draft = drafted(write, tmp_path)
+    assert "40 of 40 rows name 40 of 40 images by 'Bild'" in str(draft)
+
+
+@pytest.mark.parametrize("name", ["scan_{}", "{}", "{:04}"])
+def test_numbers_of_patients_are_no_names_of_images(tmp_path, name):
+    """They stand in half of the names by chance; then labels would go to wrong images."""
+
+    def write(tree):
+        rows = [(f"scan {i}", i // 2, "ab"[i % 2]) for i in range(50)]
+        tree.table("t.csv", "scan,patient,label", rows)
+        for i in range(50):
+            tree.image(f"images/{name.format(i)}.png")
+
+    draft = drafted(write, tmp_path)
+    assert "{patient" not in draft.yaml
+    assert any(question.key == "images.path" for question in draft.questions)
+
+
+# Cells of 40 rows, and what is asked for.
+DOUBTS = {
+    "thousands": ("volume", [f"{1 + i % 9}.{100 + i}" for i in range(40)], "marks thousands"),
+    "a sentinel": ("weight", [*map(str, range(50, 89)), "-999"], "missing: ['-999']"),
+    "one class in two cases": ("label", ["pos", "Pos", "neg", "neg"] * 10, "see `rename:`"),
+    "ids in several spellings": (
+        "patient_id", [f"{i // 2}" if i % 2 else f"P-{i // 2:03}"[2:] for i in range(40)],
+        "differ from another only in case"),
+    "ids that are blank": (
+        "patient_id", [f"P{i}" if i % 4 == 0 else "" for i in range(40)],
+        "30 of 40 rows have none"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DOUBTS)
+def test_what_cells_may_mean_is_asked_for(tmp_path, name):
+    column, cells, told = DOUBTS[name]
+
+    def write(tree):
+        tree.table("t.csv", f"id,{column}", list(enumerate(cells)))
+        for i in range(40):
+            tree.image(f"i/{i}.png")
+
+    draft = drafted(write, tmp_path)
+    assert any(told in question.what for question in draft.questions), draft.yaml
+
+
+def test_ids_of_several_sites_are_asked_for_and_so_are_images_without_a_row(tmp_path):
+    def write(tree):
+        for site in ("north", "south"):
+            rows = [(f"{site}{i}.png", i // 2, "ab"[i % 2]) for i in range(20)]
+            tree.table(f"{site}.csv", "file,patient,label", rows)
+            for i in range(25):
+                tree.image(f"{site}/{site}{i}.png")
+
+    asked = [question.what for question in drafted(write, tmp_path).questions]
+    assert any("10 of its ids stand in several files" in what for what in asked)
+    assert any(
+        "40 of 50 images are named by rows, the others are left out" in what for what in asked
+    )
+
+
 def test_a_remark_among_numbers_is_neither_shown_nor_taken_as_missing(tmp_path):
     def write(tree):
         cells = [f"{i / 4}" for i in range(40)]

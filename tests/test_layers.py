@@ -173,7 +173,7 @@ PURE = {
     "certification",
 }
 
-AUDITS = ["association", "give_away", "record_numbers"]
+AUDITS = ["association", "give_away", "record_numbers", "spellings"]
 
 
 def imports_of(path: pathlib.Path) -> set[str]:

@@ -12,6 +12,7 @@ from medical_images.audit.association import Association, associate
 from medical_images.audit.give_away import GiveAway, give_aways
 from medical_images.audit.near_copies import NearCopies
 from medical_images.audit.record_numbers import identifying_columns
+from medical_images.audit.spellings import num_alike
 from medical_images.audit.told import Told
 from medical_images.dataset_index import GROUP, KEY, SPLIT
 
@@ -29,9 +30,9 @@ class Finding:
     """What may mislead.
 
     Attributes:
-      code: `class_of_one_group`, `class_absent`, `confounded`, `gives_away`, `identifying`,
-        `large_group`, `near_copies`, `other_than_published`, `splits_differ`, or of `mi.check` also
-        `disk_full` and `unusable_images`.
+      code: `class_of_one_group`, `class_absent`, `confounded`, `gives_away`, `groups_alike`,
+        `identifying`, `large_group`, `near_copies`, `other_than_published`, `splits_differ`, or of
+        `mi.check` also `disk_full` and `unusable_images`.
       severity: `warning`: results may be wrong, or persons known; `note`: good to know.
       what: A sentence.
     """
@@ -162,13 +163,19 @@ def _of_ids(told: Told) -> Iterator[Finding]:
 def _of_groups(told: Told) -> Iterator[Finding]:
     if not told.group_columns:
         return
+    if num := num_alike(told.index[GROUP].astype("str")):
+        what = (
+            f"{_several(num, 'id')} of groups differ from another only in case, punctuation, zeros"
+            " or `.0`: if they mean the same, the group is torn, maybe by splits"
+        )
+        yield Finding(code="groups_alike", severity="warning", what=what)
     sizes = told.index.groupby(KEY).size()
     largest, median = int(sizes.max()), float(sizes.median())
     least = max(_LARGE_SHARE * len(told.index), _LARGE_TIMES * median, _LARGE_LEAST)
     if largest > least:
         what = (
-            f"one group has {largest:,} of {_several(len(told.index), 'image')}, where half of all"
-            f" groups have {median:g} or fewer: results on its split are results on it"
+            f"one group has {largest:,} of {_several(len(told.index), 'image')}, where the median"
+            f" of all groups is {median:.0f}: results on its split are results on it"
         )
         yield Finding(code="large_group", severity="note", what=what)
 

@@ -29,6 +29,9 @@ MISSING_WORDS = _NO_CLASS | frozenset(
 )  # fmt: skip
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+(?:,\d+)?")
 _TOKEN = re.compile(r"[^\W\d_]{1,12}|[^\w\s]{1,3}")  # of a missing number: one word, or signs
+_THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:\.\d{3})?")
+_SENTINELS = ("-9", "-99", "-999", "-9999", "99", "999", "9999")
+_SURE = 5  # cells
 _THREE_DIGITS = re.compile(r",\d{3}$")  # 1,234 may be more than a thousand
 YES = frozenset(["1", "1.0", "true", "yes", "y"])
 NO = frozenset(["0", "0.0", "false", "no", "n"])
@@ -100,7 +103,7 @@ def facts_of(cells: pd.Series[str]) -> ColumnFacts:
         values=dict(sorted(values.items())),
         missing=missing,
         keys=keys,
-        doubt=_doubt_of_days(counts, missing, keys) if kind == "date" else "",
+        doubt=_doubt_of(kind, [cell for cell in counts if cell not in missing], keys),
     )
 
 
@@ -181,18 +184,26 @@ def _as_date(told: Mapping[str, int], missing: Mapping[str, int]) -> _Found | No
     return None
 
 
-def _doubt_of_days(
-    counts: Mapping[str, int], missing: Mapping[str, int], keys: Mapping[str, Any]
-) -> str:
-    """Says which other format fits all cells; where no day is above 12, months may come first."""
-    cells = pd.DataFrame({"x": pd.Series([cell for cell in counts if cell not in missing])})
-    others = [
-        pattern
-        for pattern in _DATES
-        if pattern != keys.get("format", _DATES[0])
-        and not parse_feature("x", DateFeature(type="date", format=pattern), cells).faults
-    ]
-    return f'the format may as well be "{others[0]}"' if others else ""
+def _doubt_of(kind: Kind, cells: Sequence[str], keys: Mapping[str, Any]) -> str:
+    """Says what else cells may mean."""
+    if kind == "date":  # where no day is above 12, months may come first
+        frame = pd.DataFrame({"x": pd.Series(cells)})
+        for pattern in _DATES:
+            feature = DateFeature(type="date", format=pattern)
+            is_other = pattern != keys.get("format", _DATES[0])
+            if is_other and not parse_feature("x", feature, frame).faults:
+                return f'the format may as well be "{pattern}"'
+    if kind not in ("int", "float", "age") or keys.get("format") == "age" or "decimal" in keys:
+        return ""
+    pointed = [cell for cell in cells if "." in cell]
+    if len(pointed) >= _SURE and all(map(_THOUSANDS.fullmatch, cells)):
+        return "each point stands before three digits: if it marks thousands, write them without"
+    numbers = {cell: float(cell) for cell in cells if not cell.isalpha()}
+    for cell in filter(numbers.__contains__, _SENTINELS):
+        others = [number for other, number in numbers.items() if other != cell]
+        if others and abs(numbers[cell]) >= 3 * max(map(abs, others)):
+            return f"{cell} may mean that it is missing: then `missing: ['{cell}']`"
+    return ""
 
 
 def _as_words(name: str, counts: Mapping[str, int], missing: Mapping[str, int]) -> _Found:

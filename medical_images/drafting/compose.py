@@ -129,7 +129,10 @@ def _images(draft: Composed, found: Survey, rows: Rows, joined: Joined) -> None:
         draft.ask(place, f"{what} is to, it needs a column of names of files")
     elif naming is not None:
         where = f"{len(rows.all_images):,} of {len(found.images):,} images are named by rows"
-        draft.say(place, where)
+        if len(rows.all_images) < len(found.images):
+            draft.ask(place, f"{where}, the others are left out")
+        else:
+            draft.say(place, where)
         if naming.kind in ("part", "folder", "base"):
             draft.ask(place, f"'{naming.column}' is found in names or folders")
         if naming.kind == "padded":

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from medical_images.audit.spellings import num_alike
 from medical_images.drafting.column_types import (
     ColumnFacts,
     facts_of,
@@ -197,6 +198,8 @@ def _add(found: Features, column: str, fact: ColumnFacts, *, varies: bool) -> No
     found.data[name] = keys
     found.reasons[name] = reasons
     is_class = keys["type"] in ("class", "labels")
+    if is_class and num_alike(keys["values"]):
+        reasons.append("? some differ in case or punctuation only; if they are one, see `rename:`")
     if is_class and LABEL.search(spaced(column)):
         found.labels.append(name)
 

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 import pandas as pd
 
 from medical_images.drafting.file_families import extension_text
+from medical_images.drafting.groups import who_of
 from medical_images.drafting.naming_made import Files, Naming, free_name, naming_of_hits, score_of
 from medical_images.drafting.naming_numbers import by_numbered_folder, by_padded
 from medical_images.drafting.naming_paths import by_base, by_path, slashed
 
 _SAMPLE = 5_000
+_NEARLY_ALL = 0.75  # of the images
 _ENOUGH = 0.02  # of rows, to speak of a match at all
 
 
@@ -51,12 +53,23 @@ def _namings(frame: pd.DataFrame, column: str, files: Files) -> Iterator[Naming]
         by_numbered_folder,
     ):
         naming = find(frame, column, known, files)
-        if naming is None:
+        if naming is None or _is_of_groups(frame[column], naming, most):
             continue
         if naming.num_named > _ENOUGH * naming.num_rows or 2 * len(naming.images) >= most:
             yield naming
         if naming.num_named > 0.95 * naming.num_rows:
             return
+
+
+def _is_of_groups(cells: pd.Series[str], naming: Naming, most: int) -> bool:
+    """Whether the numbers of patients happen to stand in the names of as many of the images.
+
+    Then several rows would name one image, and many images would be named by none.
+    """
+    if naming.is_many or len(naming.images) >= _NEARLY_ALL * most:
+        return False
+    is_repeated = cells[cells != ""].duplicated().mean() > 0.1
+    return is_repeated and (naming.kind in ("part", "padded") or bool(who_of(naming.column)))
 
 
 def _by_name(frame: pd.DataFrame, column: str, known: set[str], files: Files) -> Naming | None:

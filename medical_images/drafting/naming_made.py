@@ -19,6 +19,7 @@ from medical_images.drafting.file_families import (
 )
 from medical_images.drafting.naming_pairs import find_pair
 from medical_images.drafting.survey import stem_of
+from medical_images.spec_parts import normal_form
 
 _BOUNDARY = re.compile(r"[_\-. ]")
 
@@ -74,11 +75,10 @@ class Files:
         self.by_folder: dict[str, list[str]] = collections.defaultdict(list)
         for path in paths:
             *folders, name = path.split("/")
-            stem = stem_of(path)
-            self.by_name[name].append(path)
-            self.by_stem[stem].append(path)
+            self.by_name[normal_form(name)].append(path)  # as cells are
+            self.by_stem[normal_form(stem_of(path))].append(path)
             for folder in folders:
-                self.by_folder[folder].append(path)
+                self.by_folder[normal_form(folder)].append(path)
 
     @functools.cached_property
     def by_part(self) -> dict[str, list[tuple[str, str, str]]]:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 import pandas as pd
 
 from medical_images.drafting.naming_made import Files, Naming, free_name, naming_of_hits
+from medical_images.spec_parts import normal_form
 
 ABSOLUTE = r"/|[A-Za-z]:|\\\\"  # how a path of a whole machine begins
 _EXTENSION = re.compile(r"\.(?:jpe?g|png|tiff?|bmp|gif|webp|dcm|dicom)$", re.IGNORECASE)
@@ -78,6 +79,7 @@ def slashed(cell: str) -> str:
 
 def _shared_end(one: str, other: str) -> int:
     """Returns how many last parts two paths share."""
+    one, other = normal_form(one), normal_form(other)
     pairs = zip(reversed(one.split("/")), reversed(other.split("/")), strict=False)
     number = 0
     for a, b in pairs:

@@ -8,6 +8,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
+from medical_images.audit.spellings import num_alike
 from medical_images.drafting import groups, official_splits
 from medical_images.drafting.composed import Composed
 from medical_images.drafting.image_rows import Rows
@@ -57,6 +60,7 @@ def say_group(
     else:
         draft.say(("group",), f"images of one group stay in one split: {guess.why}")
     if not guess.pattern:
+        _doubt_group(draft, rows, rows.frame[column])
         if may_identify(cells := rows.frame[column]) and not cells.str.fullmatch(r"\d+").all():
             draft.ask(("group",), "its cells may name persons, and the index holds groups as they"
                       " stand in the table: better `pseudonymize:` it")  # fmt: skip
@@ -64,6 +68,22 @@ def say_group(
             f"pseudonymize: [{column}]  # hides these ids by a key of yours"
         ]
         draft.data["privacy"] = {"strip_metadata": True}
+
+
+def _doubt_group(draft: Composed, rows: Rows, cells: pd.Series[str]) -> None:
+    """Asks about what may tear a group, or make one of several."""
+    if blank := int((cells == "").sum()):
+        draft.ask(("group",), f"{blank:,} of {len(cells):,} rows have none, so that each of their"
+                  " images is a group of its own; if it means `as above`, fill it in")  # fmt: skip
+    known = cells[cells != ""]
+    if alike := num_alike(known):
+        draft.ask(("group",), f"{alike:,} of its ids differ from another only in case, punctuation,"
+                  " zeros or `.0`: are they the same?")  # fmt: skip
+    if FILE in rows.frame:
+        of_files = rows.frame[FILE][known.index].groupby(known).nunique()
+        if num := int((of_files > 1).sum()):
+            draft.ask(("group",), f"{num:,} of its ids stand in several files; if those are not the"
+                      f" same, derive a column from '{FILE}' and group by both")  # fmt: skip
 
 
 def find_splits(

@@ -77,7 +77,9 @@ def survey(root: str) -> Survey:
         elif is_junk:
             passed_over[f"{name} (by its name)"] += 1
         elif is_text and texts[os.path.dirname(path)] > _MANY_TEXTS:
-            passed_over[f"text files in {os.path.dirname(path) or '.'} (one for each image?)"] += 1
+            passed_over[
+                f"text files in {os.path.dirname(path) or '.'} (one for each image? see `texts:`)"
+            ] += 1
         elif name.lower().endswith(_TABLES) or _is_plain_text(root, path):
             found["table"].append(path)
         else:

@@ -37,9 +37,10 @@ def write_report(
       path: The file to write, over an older one; by default `<name>.html` in the current folder.
       images: Whether to show example images.
       num_images_per_class: How many of each class; fewer where there are very many classes.
-      min_cell: Counts below it are not shown, and all others are rounded to its multiples, so that
-        no table and its sums tell them; 1 shows all as they are, 2 is refused. What is counted
-        in a table of images is images: five may be of one patient.
+      min_cell: Counts below it are not shown, all others are rounded to its multiples, and sums are
+        those of what is shown; 1 shows all as they are, 2 is refused. That makes it harder to
+        compute what is hidden: several tables together may still tell. What is counted in a table
+        of images is images: five may be of one patient.
       audit: Whether to look for images that look the same, which decodes all images; needs the
         extra `audit`.
       data_dir: Where a named dataset is; TFDS's own default if None.

@@ -55,11 +55,12 @@ def left_out(dataset: Dataset, disclosure: Disclosure) -> Section:
     for code, count in told.get("images", {}).items():
         meaning = rejects.CODES.get(code, code.replace("_", " "))
         rows.append([meaning, _OUTCOMES["noted"], disclosure.text(count)])
-    read = (
-        f"{disclosure.text(told['rows'])} rows of tables and"
-        f" {disclosure.text(told['image_files'])} image files were read;"
-        f" {images_text(dataset, disclosure)} images were written."
-    )
+    read = f"{images_text(dataset, disclosure)} images were written."
+    if not disclosure.is_on:
+        read = (
+            f"{told['rows']:,} rows of tables and {told['image_files']:,} image files were read;"
+            f" {read}"
+        )
     if not rows:
         return Section("rejects", "What was left out", [read, "Nothing was left out or changed."])
     head = ["reason", "what became of it", "rows or files"]
@@ -67,7 +68,7 @@ def left_out(dataset: Dataset, disclosure: Disclosure) -> Section:
     return Section("rejects", "What was left out", [read, table])
 
 
-def again(dataset: Dataset) -> Section:
+def again(dataset: Dataset, disclosure: Disclosure) -> Section:
     """What is needed to load the same dataset, or to make it again."""
     told, certificate = dataset.told, dataset.certificate
     name, built_with = dataset.info.full_name, told.get("built_with", {})
@@ -84,7 +85,7 @@ def again(dataset: Dataset) -> Section:
     )
     load = f'import tensorflow_datasets as tfds\n\nds, info = tfds.load("{name}", with_info=True)'
     spec = yaml.safe_dump(
-        json.loads(json.dumps(_told_spec(dataset.spec))),
+        json.loads(json.dumps(_told_spec(dataset.spec, is_discreet=disclosure.is_on))),
         sort_keys=False,
         allow_unicode=True,
         width=88,
@@ -105,9 +106,21 @@ _METHODS = {
 }
 
 
-def _told_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The spec without what stands elsewhere in the card, and without paths outside the corpus."""
+def _told_spec(spec: Mapping[str, Any], *, is_discreet: bool) -> dict[str, Any]:
+    """The spec without what stands elsewhere in the card, and without paths outside the corpus.
+
+    Where counts are hidden, so are cells that it names but for classes.
+    """
     told = {key: value for key, value in spec.items() if key != "about"}
+    if is_discreet:  # these hold cells
+        told["tables"] = [
+            {key: value for key, value in table.items() if key not in ("where", "missing")}
+            for table in told.get("tables", ())
+        ]
+        told["features"] = {
+            name: {key: value for key, value in feature.items() if key != "missing"}
+            for name, feature in told.get("features", {}).items()
+        }
     splits = told.get("splits")
     if isinstance(splits, Mapping) and "extend" in splits:
         told["splits"] = {**splits, "extend": "(a former dataset)"}
@@ -125,6 +138,7 @@ def how_counts_are_shown(disclosure: Disclosure) -> Iterator[str]:
         least = disclosure.min_cell
         yield (
             f"Counts under {least} are shown as <{least}, also where there are none; all others are"
-            f" rounded to multiples of {least}, and percentages are of rounded counts, so that sums"
-            " do not tell what is hidden. A dash stands where they would; charts leave out both."
+            f" rounded to multiples of {least}, and sums and percentages are of what is shown. A"
+            " dash hides what might tell one of them; charts leave out both. Who combines several"
+            " tables may still find out more than each of them tells."
         )

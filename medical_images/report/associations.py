@@ -88,11 +88,11 @@ def _strengths(target: Feature, pairs: Sequence[Pair], disclosure: Disclosure) -
                 f"{found.cramers_v:.{1 if disclosure.is_on else 2}f}",
                 word,
                 _p_text(found.p_value, disclosure),
-                disclosure.text(found.num_counted),
+                *([] if disclosure.is_on else [f"{found.num_counted:,}"]),
             ]
         )
     more = f" (the {_MOST_PAIRS} strongest of {len(pairs)})" if len(pairs) > len(rows) else ""
-    head = ["feature", "Cramér's V", "strength", "p", "counted"]
+    head = ["feature", "Cramér's V", "strength", "p"] + ["counted"] * (not disclosure.is_on)
     return Table.of(f"How strongly each feature goes together with {target.name}{more}", head, rows)
 
 

@@ -37,8 +37,9 @@ def show_boxes(dataset: Dataset, feature: Feature, disclosure: Disclosure) -> It
         ]
         for name in names
     ]
-    without = counts_of(split_table(labels.map(len) == 0, splits, [True], dataset), True)
-    rows.append([Cell("images without a box"), *map(Cell, map(disclosure.text, without))])
+    if not disclosure.is_on:  # the others might tell it
+        without = counts_of(split_table(labels.map(len) == 0, splits, [True], dataset), True)
+        rows.append([Cell("images without a box"), *(Cell(f"{count:,}") for count in without)])
     rows.append([Cell("boxes of an image, on average"), *_means(of_boxes, dataset, disclosure)])
     yield bars_of(of_images, dataset, disclosure, title=f"Images with a box of {feature.name}")
     yield Table.of("Boxes by split", ["box", *dataset.sizes], rows)

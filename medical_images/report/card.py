@@ -16,7 +16,7 @@ from medical_images.report import (
     who,
 )
 from medical_images.report.blocks import Card
-from medical_images.report.counting import images_text
+from medical_images.report.counting import groups_text, images_text
 from medical_images.report.dataset import Dataset
 from medical_images.report.disclosure import Disclosure
 
@@ -58,7 +58,7 @@ def card_of(
         associations.associations(dataset, pairs, disclosure),
         relations.copies(dataset, disclosure, near_copies),
         account.left_out(dataset, disclosure),
-        account.again(dataset),
+        account.again(dataset, disclosure),
         account.glossary(),
     ]
     hidden = " ".join(account.how_counts_are_shown(disclosure))
@@ -79,7 +79,7 @@ def _figures(
     """The few numbers that come first."""
     figures = [(images_text(dataset, disclosure), "images")]
     if dataset.group_columns:
-        figures.append((disclosure.text(int(dataset.keys.nunique())), dataset.group_word))
+        figures.append((groups_text(dataset, disclosure), dataset.group_word))
     if dataset.target is not None:
         figures.append((str(len(dataset.target.classes)), f"classes of {dataset.target.name}"))
     figures.append((str(len(dataset.sizes)), "split" if len(dataset.sizes) == 1 else "splits"))

@@ -92,20 +92,20 @@ class Shown:
     Attributes:
       texts: As they are written.
       numbers: As they are drawn and divided; 0 for what is not shown.
-      total_texts: The sums of lines, as they are written.
-      totals: As they are drawn: of hidden ones, what is shown of their line.
+      totals: The sums of lines; where counts are hidden, of what is shown.
+      total_texts: As they are written.
     """
 
     texts: pd.DataFrame
     numbers: pd.DataFrame
-    total_texts: tuple[str, ...]
     totals: tuple[int, ...]
+    total_texts: tuple[str, ...]
 
 
 def shown(counts: pd.DataFrame, sizes: Mapping[Any, int], disclosure: Disclosure) -> Shown:
-    """Shows counts so that the sums of lines and columns leave a hidden one several values.
+    """Shows counts so that what they add up to leaves a hidden one several values.
 
-    Where they would not, the sum of the line is hidden too, or else the least count of the column.
+    Where it might not, the least count of the column is hidden too, or if all are, the column.
 
     Args:
       counts: int64.
@@ -113,48 +113,45 @@ def shown(counts: pd.DataFrame, sizes: Mapping[Any, int], disclosure: Disclosure
       disclosure: How counts are shown.
     """
     cells = counts.to_numpy(np.int64)
-    sums, known = cells.sum(axis=1), [sizes.get(name, -1) for name in counts.columns]
-    of_columns = np.where(cells.sum(axis=0) == known, known, -1)
-    hides_cell, hides_sum = np.zeros(cells.shape, bool), np.zeros(len(cells), bool)
+    numbers = np.array([disclosure.number(n) for n in cells.ravel().tolist()], np.int64)
+    numbers = numbers.reshape(cells.shape)
+    hides = np.zeros(cells.shape, bool)
     is_small = disclosure.is_small(cells)
-    for _ in range(cells.size if disclosure.is_on else 0):
-        told = np.where(hides_cell, -1, cells), np.where(hides_sum, -1, sums), of_columns
-        found = np.argwhere(disclosure.found_out(*told) & is_small)
-        if not len(found):
-            break
-        line, column = found[0]
-        if not hides_sum[line]:
-            hides_sum[line] = True
-            continue
-        is_left = ~is_small[:, column] & ~hides_cell[:, column]
-        if is_left.any():
-            least = cells[is_left, column].min()
-            hides_cell[:, column] |= is_left & (cells[:, column] == least)
-        elif not hides_sum.all():
-            hides_sum[:] = True
-        elif not hides_cell[:, column].all():
-            hides_cell[:, column] = True
-        else:
-            break
-    numbers = np.array([[disclosure.number(count) for count in line] for line in cells.tolist()])
-    numbers = np.where(hides_cell, 0, numbers.reshape(cells.shape))
-    texts = counts.map(disclosure.text).where(~hides_cell, HIDDEN)
-    pairs = [*zip(sums.tolist(), hides_sum.tolist(), strict=True)]
+    for column, name in enumerate(counts.columns):
+        of_column = cells[:, column].tolist()
+        if sum(of_column) == sizes.get(name) and disclosure.may_be_told(of_column):
+            left = np.flatnonzero(~is_small[:, column])
+            least = left[np.argmin(numbers[left, column])] if len(left) else slice(None)
+            hides[least, column] = True
+    numbers = np.where(hides, 0, numbers)
+    totals = tuple(int(total) for total in numbers.sum(axis=1))
     return Shown(
-        texts=texts,
+        texts=counts.map(disclosure.text).where(~hides, HIDDEN),
         numbers=pd.DataFrame(numbers, counts.index, counts.columns),
-        total_texts=tuple(HIDDEN if hides else disclosure.text(n) for n, hides in pairs),
-        totals=tuple(
-            int(numbers[k].sum()) if hides else disclosure.number(n)
-            for k, (n, hides) in enumerate(pairs)
-        ),
+        totals=totals,
+        total_texts=tuple(sum_text(line, disclosure) for line in numbers.tolist()),
     )
+
+
+def sum_text(numbers: Iterable[int], disclosure: Disclosure) -> str:
+    """Returns the sum of counts as they are shown, as it is written."""
+    total = sum(map(disclosure.number, numbers))
+    return HIDDEN if disclosure.is_on and not total else f"{total:,}"
 
 
 def images_text(dataset: Dataset, disclosure: Disclosure) -> str:
     """Returns the number of all images, as it is written."""
-    sizes = [*dataset.sizes.values()]
-    return disclosure.total_text(sizes, sum(sizes))
+    return sum_text(dataset.sizes.values(), disclosure)
+
+
+def groups_text(dataset: Dataset, disclosure: Disclosure) -> str:
+    """Returns the number of all groups, as it is written."""
+    if not disclosure.is_on:
+        return f"{int(dataset.keys.nunique()):,}"
+    if dataset.certificate["group_overlap"]:
+        return HIDDEN
+    splits = dataset.certificate["splits"]
+    return sum_text((splits[name]["groups"] for name in dataset.sizes), disclosure)
 
 
 def counts_table(
@@ -180,40 +177,32 @@ def counts_table(
     """
     word = "expected" if is_compared(dataset) else "of"  # many columns are to be narrow
     has_total = len(counts.columns) > 1
-    num_images = sum(dataset.sizes.values())
-    if images_text(dataset, disclosure) == HIDDEN:
-        num_images = 0
+    num_images = sum(map(disclosure.number, dataset.sizes.values()))
     as_shown = shown(counts, dataset.sizes, disclosure)
     rows = []
     for number, (category, line) in enumerate(
         zip(counts.index, counts.to_numpy().tolist(), strict=True)
     ):
-        total, total_text = sum(line), as_shown.total_texts[number]
-        is_total_shown = total_text != HIDDEN
+        total = as_shown.totals[number]
+        is_whole = not any(disclosure.is_small(np.array(line)))
         cells = [Cell(str(category))]
         if has_total:
-            note = disclosure.percent_text(total, num_images) if is_total_shown else ""
-            cells.append(Cell(total_text, note))
+            note = disclosure.percent_text(total, num_images)
+            cells.append(Cell(as_shown.total_texts[number], note))
         for split, count, text in zip(
             counts.columns, line, as_shown.texts.iloc[number], strict=True
         ):
             due = requested.get(str(category), {}).get(split) if requested else None
             note = disclosure.percent_text(count, dataset.sizes[split]) if text != HIDDEN else ""
             if due is not None:
-                due_text = expected_text(due, total, disclosure) if is_total_shown else ""
-                note = f"{word} {due_text}" if due_text else ""
+                due_text = f"{due:,.1f}"
+                if disclosure.is_on:
+                    due_text = f"about {round(due / max(1, sum(line)) * total):,}"
+                note = f"{word} {due_text}" if is_whole else ""
             cells.append(Cell(text, note))
         rows.append(cells)
     head = [first, *(["all"] if has_total else []), *map(str, counts.columns)]
     return Table.of(caption, head, rows, is_folded=is_folded)
-
-
-def expected_text(due: float, total: int, disclosure: Disclosure) -> str:
-    """Returns how many of some images are due to a split; of rounded counts where they are."""
-    if not disclosure.is_on:
-        return f"{due:,.1f}"
-    known = disclosure.number(total)
-    return f"about {round(due / total * known):,}" if known else ""
 
 
 def bars_of(counts: pd.DataFrame, dataset: Dataset, disclosure: Disclosure, *, title: str) -> Bars:

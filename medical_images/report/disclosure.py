@@ -12,8 +12,6 @@ import numpy.typing as npt
 Counts = npt.NDArray[np.int64]
 
 HIDDEN = "\u2013"  # a dash
-_ANY = 1 << 40  # more than is counted
-_ROUNDS = 8
 _NUMBER = r"(?<![\w=.,-])\d[\d,]*(?!\w|[.,]\d| ?%)"
 
 
@@ -22,8 +20,9 @@ class Disclosure:
     """Counts as they are shown.
 
     With `min_cell` above 1, a count below it is told as such ("<5", also of none), and all others
-    are rounded to its multiples. One patient is counted in many tables, so a count that one table
-    leaves out could be had from the sums of another; sums of rounded counts do not tell it.
+    are rounded to its multiples. Sums are those of what is shown, and so tell nothing else. Where
+    counts add up to one that stands elsewhere, one more of them may have to be hidden. Several
+    tables together may still tell more than each of them.
 
     Attributes:
       min_cell: The least count that is shown; 1 shows all as they are.
@@ -81,76 +80,33 @@ class Disclosure:
         percent = self.percent(count, total)
         return f"{percent:.1f} %" if 0 < percent < 99.95 else f"{percent:.0f} %"
 
-    def total_text(self, counts: Sequence[int], total: int) -> str:
-        """Returns the sum of some counts that stand beside it.
-
-        Rounding leaves each hidden count several values. In a rare line it does not; its sum is
-        hidden.
-
-        Args:
-          counts: As they are.
-          total: Their sum.
-
-        Example:
-          >>> Disclosure(5).total_text([102, 102, 4], 208) == HIDDEN
-          True
-          >>> Disclosure(5).total_text([100, 3], 103)
-          '105'
-        """
-        return HIDDEN if self.tells(counts, total) else self.text(total)
-
-    def tells(self, counts: Sequence[int], total: int) -> bool:
-        """Tells whether counts and their sum, as they are shown, leave a hidden count one value.
-
-        Example:
-          >>> Disclosure(5).tells([102, 102, 4], 208), Disclosure(5).tells([100, 3], 103)
-          (True, False)
-        """
-        ends = [self._ends(count) for count in counts]
-        low, high = self._ends(total)
-        lows, highs = sum(end[0] for end in ends), sum(end[1] for end in ends)
-        return any(
-            min(most, high - (lows - least)) <= max(least, low - (highs - most))
-            for count, (least, most) in zip(counts, ends, strict=True)
-            if self._is_small(count)
-        )
-
     def is_small(self, counts: Counts) -> npt.NDArray[np.bool_]:
         """Tells which counts are hidden."""
         return (counts < self.min_cell) & self.is_on
 
-    def found_out(
-        self, counts: Counts, of_lines: Counts, of_columns: Counts
-    ) -> npt.NDArray[np.bool_]:
-        """Tells which counts of a table can be had from the others and from sums, as all are shown.
+    def may_be_told(self, counts: Sequence[int]) -> bool:
+        """Tells whether a sum beside counts might leave a hidden one of them a single value.
+
+        That is decided by how the counts are shown alone, whatever their sum is: if it were by the
+        sum, that something is hidden would tell of it.
 
         Args:
-          counts: int64 of shape (lines, columns); -1 where nothing is shown.
-          of_lines: The sums of lines, int64 of shape (lines,); -1 where nothing is shown.
-          of_columns: Likewise, of shape (columns,).
+          counts: All that add up, as they are.
 
         Example:
-          >>> counts = np.array([[102, 102, 4], [300, 300, 300]])
-          >>> nothing = np.array([-1, -1, -1])
-          >>> Disclosure(5).found_out(counts, counts.sum(axis=1), nothing).tolist()
-          [[True, True, True], [False, False, False]]
+          >>> few = Disclosure(5)
+          >>> [few.may_be_told(counts) for counts in ([102, 102, 4], [98, 99, 0], [100, 3])]
+          [True, True, False]
         """
-        low, high = self._bounds(counts)
-        sums = ((self._bounds(of_lines), 1), (self._bounds(of_columns), 0))
-        for _ in range(_ROUNDS):
-            for (least, most), axis in sums:
-                least, most = np.expand_dims(least, axis), np.expand_dims(most, axis)
-                others = high.sum(axis, keepdims=True) - high
-                low = np.maximum(low, least - others)
-                others = low.sum(axis, keepdims=True) - low
-                high = np.minimum(high, most - others)
-        return low >= high
-
-    def _bounds(self, counts: Counts) -> tuple[Counts, Counts]:
-        """The least and the largest count that is shown as each is."""
-        ends = [(0, _ANY) if n < 0 else self._ends(n) for n in counts.ravel().tolist()]
-        bounds = np.array(ends, np.int64).reshape(*counts.shape, 2)
-        return bounds[..., 0], bounds[..., 1]
+        ends = [self._ends(count) for count in counts]
+        lows, highs = sum(least for least, _ in ends), sum(most for _, most in ends)
+        sums = [self._ends(total) for total in (lows, highs)]  # others leave more room
+        return any(
+            min(most, high - (lows - least)) <= max(least, low - (highs - most))
+            for count, (least, most) in zip(counts, ends, strict=True)
+            if self._is_small(count)
+            for low, high in sums
+        )
 
     def sentence(self, text: str, names: Iterable[str] = ()) -> str:
         """Returns a sentence with its counts as they are shown.

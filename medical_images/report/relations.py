@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from medical_images.audit.near_copies import NearCopies
 
 _SIZES = (1, 2, 3, 4, 5, 10, 20, 50, 100, 1_000, 10_000)
+_COARSE_SIZES = (1, 2, 10, 100, 1_000, 10_000)  # the number of images does not tell more of these
 
 
 def group_sizes(dataset: Dataset, disclosure: Disclosure) -> Section | None:
@@ -28,9 +29,10 @@ def group_sizes(dataset: Dataset, disclosure: Disclosure) -> Section | None:
     word = dataset.group_word
     sizes = pd.DataFrame({"split": dataset.splits, "key": dataset.keys})
     sizes = sizes.value_counts().reset_index(name="size")
-    top = int(np.searchsorted(_SIZES, sizes["size"].max(), side="right"))
-    names = [_size_name(k) for k in range(top)]
-    bins = np.searchsorted(_SIZES, sizes["size"], side="right") - 1
+    edges = _COARSE_SIZES if disclosure.is_on else _SIZES
+    top = int(np.searchsorted(edges, sizes["size"].max(), side="right"))
+    names = [_size_name(edges, k) for k in range(top)]
+    bins = np.searchsorted(edges, sizes["size"], side="right") - 1
     cells = pd.Series(np.array(names, object)[bins])
     counts = split_table(cells, sizes["split"], names, dataset)
     in_split = {str(name): int(number) for name, number in counts.sum().items()}
@@ -53,9 +55,8 @@ def group_sizes(dataset: Dataset, disclosure: Disclosure) -> Section | None:
             " on there, it has partly seen."
         )
     num_images, num_groups = len(dataset.table), int(dataset.keys.nunique())
-    if num_groups >= disclosure.min_cell:
-        mean = disclosure.number(num_images) / disclosure.number(num_groups)
-        text += f" On average each has {mean:.1f} images."
+    if not disclosure.is_on:
+        text += f" On average each has {num_images / num_groups:.1f} images."
     table = Table.of(f"{title}, by split", ["images", *counts.columns], rows)
     blocks: list[Block] = [text, chart, table]
     return Section("groups", f"Images of the same {_singular(word)}", blocks)
@@ -65,8 +66,8 @@ def _singular(word: str) -> str:
     return {"studies": "study"}.get(word, word.removesuffix("s"))
 
 
-def _size_name(number: int) -> str:
-    low, high = _SIZES[number], (*_SIZES, 0)[number + 1]
+def _size_name(edges: Sequence[int], number: int) -> str:
+    low, high = edges[number], (*edges, 0)[number + 1]
     if not high:
         return f"{low:,} and more images"
     if high - low == 1:

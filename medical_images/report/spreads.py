@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -21,12 +21,14 @@ from medical_images.report.counting import (
     listed,
     shown,
     split_table,
+    sum_text,
 )
 from medical_images.report.dataset import Dataset, Feature
 from medical_images.report.disclosure import HIDDEN, Disclosure
 
 _MOST_FIGURES = 40  # of features; more would make the page heavy
 _FEWEST = 5  # values that are summarised; the mean of one is a patient's own
+_FEW_VALUES = 2  # times the least count: of so few different ones, mean and SD tell the counts
 _LONG = 12  # rows of a table that is folded where a chart shows the same
 _NOT_SHOWN = ("id", "text", "mask")  # what may name patients, and pixels
 
@@ -101,31 +103,32 @@ def _numbers(
     bands = bands_of(values, least=disclosure.min_cell, top=OLDEST if feature.is_age else math.inf)
     names = np.array([*bands.names, None], object)[bands.numbers_of(values)]
     counts = split_table(pd.Series(names), table["split"], bands.names, dataset)
+    as_shown = shown(counts, dataset.sizes, disclosure)
     axis = f"{feature.name} ({feature.unit})" if feature.unit else feature.name
     if draws and len(bands.names) > 1 and counts.sum().max() >= _FEWEST:
         of_split = (
-            {split: counts[split] for split in dataset.sizes}
+            {split: as_shown.numbers[split] for split in dataset.sizes}
             if is_compared(dataset)
-            else {"all splits": counts.sum(axis=1)}
+            else {"all splits": as_shown.numbers.sum(axis=1)}
         )
         yield Histogram(
             title=f"Distribution of {feature.name}",
             edges=bands.edges,
             is_each=bands.is_each,
             shares={
-                split: tuple(disclosure.percent(int(n), int(of.sum())) for n in of)
+                split: tuple(100 * int(n) / int(of.sum()) for n in of)
                 for split, of in of_split.items()
                 if of.sum() >= _FEWEST
             },
             axis=axis,
         )
-    yield _summary(table["split"], values, dataset, feature, disclosure)
+    num_known = {split: as_shown.numbers[split].tolist() for split in dataset.sizes}
+    yield _summary(table["split"], values, dataset, feature, num_known, disclosure)
     caption = f"Images by {feature.name}"
     if is_compared(dataset):
         yield counts_table(counts, dataset, disclosure, caption=caption, first=axis, is_folded=True)
         return
-    totals = shown(counts, {}, disclosure).total_texts
-    rows = [[name, text] for name, text in zip(bands.names, totals, strict=True)]
+    rows = [[name, text] for name, text in zip(bands.names, as_shown.total_texts, strict=True)]
     yield Table.of(f"{caption}, all splits", [axis, "images"], rows, is_folded=True)
 
 
@@ -134,16 +137,18 @@ def _summary(
     values: npt.NDArray[np.float64],
     dataset: Dataset,
     feature: Feature,
+    num_known: Mapping[str, list[int]],
     disclosure: Disclosure,
 ) -> Table:
     rows = []
     for split in dataset.sizes:
         is_known = (splits == split).to_numpy() & ~np.isnan(values)
         known = values[is_known]
-        row = [split, disclosure.text(known.size)]
+        row = [split, sum_text(num_known[split], disclosure)]
         num_groups = dataset.keys.loc[splits.index[is_known]].nunique()
         num = num_groups if disclosure.is_on else known.size  # images of one patient tell of one
-        if num < max(disclosure.min_cell, _FEWEST):
+        is_few = disclosure.is_on and len(np.unique(known)) <= _FEW_VALUES * disclosure.min_cell
+        if num < max(disclosure.min_cell, _FEWEST) or is_few:
             rows.append([*row, HIDDEN, HIDDEN, HIDDEN])
             continue
         mean = HIDDEN  # of what is only known to be beyond what can be measured

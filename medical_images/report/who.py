@@ -9,9 +9,16 @@ import pandas as pd
 
 from medical_images.report.bands import age_bands
 from medical_images.report.blocks import Block, Cell, Facts, Points, Pyramid, Section, Table
-from medical_images.report.counting import NONE, listed, several, shown
+from medical_images.report.counting import (
+    NONE,
+    groups_text,
+    images_text,
+    listed,
+    several,
+    shown,
+)
 from medical_images.report.dataset import Dataset, Feature
-from medical_images.report.disclosure import HIDDEN, Disclosure
+from medical_images.report.disclosure import Disclosure
 
 _ACCESS = {
     "open": "open to everyone",
@@ -125,10 +132,7 @@ def _sizes(dataset: Dataset, disclosure: Disclosure) -> Iterator[Block]:
         share = "official" if due is None else _percent(splits[name]["share"])
         rows.append([name, share, *map(disclosure.text, (size, splits[name]["groups"]))])
     if len(rows) > 1:
-        sizes = [*dataset.sizes.values()]
-        groups = [splits[name]["groups"] for name in dataset.sizes]
-        num_groups = int(dataset.keys.nunique())
-        sums = (disclosure.total_text(sizes, sum(sizes)), disclosure.total_text(groups, num_groups))
+        sums = images_text(dataset, disclosure), groups_text(dataset, disclosure)
         rows.append(["all", "", *sums])
     width = 4 if has_groups else 3
     head = ["split", "share asked for", "images", word]
@@ -192,8 +196,5 @@ def _age_and_sex(
             yield Pyramid(title=caption, bands=bands.names, sides=sides, unit=unit)
     lines = [[name, *as_shown.texts[name]] for name in order]
     if len(order) > 1:
-        sums = pd.DataFrame({"all": counts.sum()})
-        told = shown(sums, {"all": len(firsts)}, disclosure).texts["all"]
-        totals = zip(told, as_shown.total_texts, strict=True)
-        lines.append(["all", *(HIDDEN if HIDDEN in both else both[0] for both in totals)])
+        lines.append(["all", *as_shown.total_texts])
     yield Table.of(caption, ["age" if age else "", *map(str, columns)], lines)
