@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -16,7 +17,7 @@ from etils import epath
 from medical_images.progress import progress_bar
 from medical_images.record_files import FileSum
 from medical_images.remote import storage_errors
-from medical_images.texts import is_pattern, read_texts
+from medical_images.texts import TextError, is_pattern, read_texts
 
 FILE = "manifest.json"
 _FORMAT = 1
@@ -61,7 +62,7 @@ def sums_of(root: str, tables: Iterable[str]) -> dict[str, FileSum]:
     Args:
       root: The corpus root.
       tables: Paths below it; what does not exist is left out. A pattern is that of texts, which
-        are summed with their paths.
+        are summed with their paths; if one cannot be read, whoever reads the table tells it.
     """
     sums = {}
     for name in sorted(set(tables)):
@@ -69,9 +70,11 @@ def sums_of(root: str, tables: Iterable[str]) -> dict[str, FileSum]:
         if path.exists():
             sums[name] = FileSum.of(path)
         elif is_pattern(name):
-            sums[name] = FileSum.of_pieces(
-                piece for at, data in read_texts(root, name) for piece in (os.fsencode(at), data)
-            )
+            texts = read_texts(root, name)
+            with contextlib.suppress(TextError):
+                sums[name] = FileSum.of_pieces(
+                    part for at, data in texts for part in (os.fsencode(at), data)
+                )
     return sums
 
 

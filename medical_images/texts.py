@@ -11,7 +11,7 @@ from etils import epath
 from medical_images.errors import ImageError
 from medical_images.opening import open_below
 from medical_images.paths import is_remote
-from medical_images.remote import files_below, read_file
+from medical_images.remote import files_below, in_words, read_file, storage_errors
 
 _MOST_BYTES = 1 << 24
 _PARTS = re.compile(r"(\*\*/|\*)")
@@ -35,8 +35,8 @@ def read_texts(root: str | os.PathLike[str], pattern: str) -> Iterator[tuple[str
         Files and folders that begin with a dot are passed over, and so are links to folders.
 
     Raises:
-      TextError: A file is no regular file below the root, or has more than 16 MiB.
-      OSError: Or another of `remote.storage_errors`.
+      TextError: A folder cannot be listed, or a file cannot be read, is no regular file below the
+        root, or has more than 16 MiB.
 
     Example:
       >>> import tempfile
@@ -50,12 +50,16 @@ def read_texts(root: str | os.PathLike[str], pattern: str) -> Iterator[tuple[str
     first = next(number for number, part in enumerate(parts) if "*" in part)
     top = "/".join(parts[:first])
     fits = re.compile("".join(map(_as_regex, _PARTS.split(pattern)))).fullmatch
-    names = sorted(name for name in _files(os.fspath(root), top) if fits(name))
+    try:
+        names = sorted(name for name in _files(os.fspath(root), top) if fits(name))
+    except storage_errors() as error:
+        raise TextError(f"a folder cannot be listed ({in_words(error)})") from None
     for number, name in enumerate(names, start=1):
         try:
             data = _read(os.fspath(root), name)
-        except ImageError as error:
-            raise TextError(f"file {number} of those that fit cannot be read: {error}") from None
+        except storage_errors(ImageError) as error:
+            what = str(error) if isinstance(error, ImageError) else in_words(error)
+            raise TextError(f"file {number} of those that fit cannot be read: {what}") from None
         if len(data) > _MOST_BYTES:
             raise TextError(f"file {number} of those that fit has more than {_MOST_BYTES:,} bytes")
         yield name, data
@@ -76,7 +80,11 @@ def _below(folder: epath.Path) -> Iterator[str]:
 
 
 def _walk(folder: str) -> Iterator[str]:
-    for at, _, names in os.walk(folder):
+    def stop(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    for at, _, names in os.walk(folder, onerror=stop):
         below = os.path.relpath(at, folder)
         for name in names:
             yield name if below == "." else f"{below}/{name}"
