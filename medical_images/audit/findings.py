@@ -35,11 +35,13 @@ class Finding:
         `mi.check` also `disk_full` and `unusable_images`.
       severity: `warning`: results may be wrong, or persons known; `note`: good to know.
       what: A sentence.
+      feature: The feature that it is about, where it is one that goes together with the label.
     """
 
     code: str
     severity: Literal["warning", "note"]
     what: str
+    feature: str = ""
 
 
 def findings_of(
@@ -98,7 +100,7 @@ def _of_associations(told: Told) -> Iterator[Finding]:
         explained.add(found.feature)
         severity: Literal["warning", "note"] = "note" if found.how == "id" else "warning"
         what = _told_of_give_away(found, told.label_name)
-        yield Finding(code="gives_away", severity=severity, what=what)
+        yield Finding(code="gives_away", severity=severity, what=what, feature=found.feature)
     for name, column in told.classes.items():
         if name in explained:
             continue
@@ -111,7 +113,7 @@ def _of_associations(told: Told) -> Iterator[Finding]:
             )
             is_strong = found_.cramers_v >= _STRONG
             severity = "warning" if is_strong else "note"
-            yield Finding(code="confounded", severity=severity, what=what)
+            yield Finding(code="confounded", severity=severity, what=what, feature=name)
 
 
 def _strongest(

@@ -52,13 +52,11 @@ class Identifying:
       what: What its cells look like, such as `phone numbers`.
       is_sure: Whether the name of the column or the form of its cells leaves little doubt; not so
         of DICOM UIDs, and of numbers that only seem to be taken out of a longer series.
-      share: The part of its cells of this form; 1 where its name tells.
     """
 
     column: str
     what: str
     is_sure: bool
-    share: float
 
 
 def identifying_columns(table: pd.DataFrame) -> Iterator[Identifying]:
@@ -87,22 +85,20 @@ def _found(name: str, cells: pd.Series[Any]) -> Iterator[Identifying]:
     folded = re.sub(r"[^a-z]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
     for what, words in _NAMES.items():
         if len(cells) and re.search(rf"(?:^|_)(?:{words})s?(?:_|$)", folded):
-            yield Identifying(column=name, what=what, is_sure=True, share=1.0)
+            yield Identifying(column=name, what=what, is_sure=True)
     if len(cells) < _LEAST_CELLS:
         return
     for what, form in _FORMS.items():
-        share = float(cells.str.fullmatch(form).mean())
-        if share >= _LEAST_SHARE:
+        if cells.str.fullmatch(form).mean() >= _LEAST_SHARE:
             # A few cells such as `Lung, Left` are parts of a body.
             is_few = what == "names of persons" and len(cells) < _LEAST_NUMBERS
             is_sure = what not in _OFTEN_REPLACED and not is_few
-            yield Identifying(column=name, what=what, is_sure=is_sure, share=round(share, 3))
+            yield Identifying(column=name, what=what, is_sure=is_sure)
     if _are_out_of_longer_series(_whole_numbers(cells)):
-        yield Identifying(column=name, what="record numbers", is_sure=False, share=1.0)
+        yield Identifying(column=name, what="record numbers", is_sure=False)
     inside = cells.str.extract(_NUMBER_IN_TEXT)[0].dropna()
     if len(inside) >= _LEAST_SHARE * len(cells) and _are_out_of_longer_series(inside):
-        share = round(len(inside) / len(cells), 3)
-        yield Identifying(column=name, what="record numbers", is_sure=False, share=share)
+        yield Identifying(column=name, what="record numbers", is_sure=False)
 
 
 def _whole_numbers(cells: pd.Series[Any]) -> pd.Series[Any]:

@@ -42,14 +42,15 @@ def cautions(
     strata = dataset.certificate["labels"].items()
     labels = {f"{name}={value}" for name, values in strata for value in values}
     told = Told(index=dataset.table, metadata=dataset.told)
+    compared = {pair.name for pair in pairs}
     found = [
         each
         for each in findings_of(told, near_copies=near_copies)
         if each.code not in _TOLD_ELSEWHERE
-        and not (each.code == "confounded" and any(f"'{p.name}'" in each.what for p in pairs))
+        and not (each.code == "confounded" and each.feature in compared)
     ]
-    given_away = " ".join(each.what for each in found if each.code == "gives_away")
-    strong = [name for name in strong_names(pairs) if f"'{name}'" not in given_away]
+    given_away = {each.feature for each in found if each.code == "gives_away"}
+    strong = [name for name in strong_names(pairs) if name not in given_away]
     certified = [
         text
         for text in dataset.certificate["warnings"]
