@@ -193,11 +193,12 @@ def _findings_of_build(
     if tried.num_unusable and is_sample:
         num_all = sum(planned.num_records.values())
         share = tried.num_unusable / tried.num_images
-        accepted = planned.accepted.loaded.spec.rejects.max_fraction
+        rules = planned.accepted.loaded.spec.rejects
+        also = f" and the codes {', '.join(rules.accept)}" if rules.accept else ""
         what = (
             f"{tried.num_unusable:,} of {tried.num_images:,} images that were tried cannot be used;"
             f" of all, about {share * num_all:,.0f} may be rejected (max_fraction accepts"
-            f" {accepted:g})"
+            f" {rules.max_fraction:g}{also})"
         )
         yield Finding(code="unusable_images", severity="warning", what=what)
     if estimate is not None and estimate.free_bytes is not None:

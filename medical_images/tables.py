@@ -249,7 +249,8 @@ def _hint(headers: Sequence[Sequence[str]]) -> str:
     for header in headers:
         if _looks_like_data(header):
             return (
-                "a table's first line looks like data: set `dialect: {header: false}`, `columns:`"
+                "a table's first line looks like data: set `dialect: {header: false}`, `columns:`;"
+                " or if it is a title, `dialect: {skip_lines: 1}`"
             )
         if told := separator_hint(header):
             return f"a table has {told}"

@@ -359,6 +359,10 @@ CASES = {
         rows_of(150, p=lambda k: max(0, k - 60), y=lambda k: "yes" if k % 3 else "no"),
         {"group": "p"},
     ),
+    "many_rejected": (
+        rows_of(60, p=lambda k: k, y=lambda k: ("yes", "no", "", "no")[k % 4]),
+        {"group": "p", "rejects": {"accept": ["label_missing"]}},
+    ),
     "other_than_published": (
         rows_of(40, p=lambda k: k, y=lambda k: "yes" if k % 3 else "no"),
         {"group": "p", "about": {"num_images": 41}},

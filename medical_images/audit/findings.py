@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _STRONG, _MODERATE, _MOST_BY_CHANCE = 0.5, 0.3, 0.01
 _LARGE_SHARE, _LARGE_TIMES, _LARGE_LEAST = 0.05, 20, 10  # of a group: of all images, the median
 _MOST_NAMED = 10
+_MANY_REJECTED = 0.05  # of the rows
 _PERSONS = ("patient", "subject", "person", "participant")
 
 
@@ -31,8 +32,8 @@ class Finding:
 
     Attributes:
       code: `class_of_one_group`, `class_absent`, `confounded`, `gives_away`, `groups_alike`,
-        `identifying`, `large_group`, `near_copies`, `other_than_published`, `splits_differ`, or of
-        `mi.check` also `disk_full` and `unusable_images`.
+        `identifying`, `large_group`, `many_rejected`, `near_copies`, `other_than_published`,
+        `splits_differ`, or of `mi.check` also `disk_full` and `unusable_images`.
       severity: `warning`: results may be wrong, or persons known; `note`: good to know.
       what: A sentence.
       feature: The feature that it is about, where it is one that goes together with the label.
@@ -70,6 +71,7 @@ def findings_of(
         *_of_associations(told),
         *_of_ids(told),
         *_of_groups(told),
+        *_of_rejects(told),
         *_of_published(told),
         *_of_splits(told),
         *(_of_near_copies(near_copies, told) if near_copies else ()),
@@ -180,6 +182,16 @@ def _of_groups(told: Told) -> Iterator[Finding]:
             f" of all groups is {median:.0f}: results on its split are results on it"
         )
         yield Finding(code="large_group", severity="note", what=what)
+
+
+def _of_rejects(told: Told) -> Iterator[Finding]:
+    """A spec may accept that rows are rejected; whoever uses the dataset should know of many."""
+    codes = (told.metadata.get("rejects") or {}).get("rejected", {})
+    num = sum(codes.values())
+    num_all = max(told.metadata.get(name) or 0 for name in ("rows", "image_files"))
+    if num > _MANY_REJECTED * num_all:
+        what = f"{num:,} rows or files were rejected ({', '.join(sorted(codes))})"
+        yield Finding(code="many_rejected", severity="warning", what=what)
 
 
 def _of_published(told: Told) -> Iterator[Finding]:
