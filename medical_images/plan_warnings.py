@@ -43,8 +43,9 @@ def _warnings_of_groups(tally: Tally, scheme: Scheme) -> Iterator[str]:
     name, share = min(scheme.shares.items(), key=lambda item: item[1])
     due = float(share) * int(tally.images[: len(scheme.shares), 0].sum())
     if tally.largest > max(due, 1):
+        told = f"{due:,.1f}".removesuffix(".0")
         yield (
-            f"one group has {tally.largest:,} images, more than the {due:,.1f} that are due to"
+            f"one group has {tally.largest:,} images, more than the {told} that are due to"
             f" {name}; splits cannot be near their shares"
         )
 

@@ -841,7 +841,10 @@ def test_refusal_tells_codes_lines_and_what_is_allowed(tmp_path):
         _check_rejects(joined, spec, epilog="Listed in a file.")
     message = str(caught.value)
     assert "4 of 4 rows and files rejected" in message
-    assert "2 rows (lines 2, 3); found 'nw' (allowed: nv, mel)" in message
+    assert (
+        "2 rows (lines 2, 3); found 'nw' (allowed: nv, mel; other spellings of them: `rename:`)"
+        in message
+    )
     assert "label_missing" in message
     assert "image_missing" in message
     assert "line 5" in message
