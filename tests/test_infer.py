@@ -248,6 +248,17 @@ def test_names_are_compared_in_normal_form(tmp_path):
     assert "40 of 40 rows name 40 of 40 images by 'Bild'" in str(draft)
 
 
+def test_folders_are_compared_in_normal_form(tmp_path):
+    def write(tree):
+        tree.table("t.csv", "Studie,Befund", [(f"L\u00e4ufer{i}", "ab"[i % 2]) for i in range(24)])
+        for i in range(24):
+            for k in range(2):
+                tree.image(f"Bilder/La\u0308ufer{i}/{k}.png")
+
+    draft = drafted(write, tmp_path)
+    assert "24 of 24 rows name 48 of 48 images by 'Studie'" in str(draft)
+
+
 @pytest.mark.parametrize("name", ["scan_{}", "{}", "{:04}"])
 def test_numbers_of_patients_are_no_names_of_images(tmp_path, name):
     """They stand in half of the names by chance; then labels would go to wrong images."""

@@ -12,6 +12,7 @@ from medical_images.drafting.groups import who_of
 from medical_images.drafting.naming_made import Files, Naming, free_name, naming_of_hits, score_of
 from medical_images.drafting.naming_numbers import by_numbered_folder, by_padded
 from medical_images.drafting.naming_paths import by_base, by_path, slashed
+from medical_images.spec_parts import normal_form
 
 _SAMPLE = 5_000
 _NEARLY_ALL = 0.75  # of the images
@@ -130,8 +131,8 @@ def _by_folder(frame: pd.DataFrame, column: str, known: set[str], files: Files) 
     ends = {_after_folder(p, slashed(c).split("/")[number]) for c, found in hits.items()
             for p in found}  # fmt: skip
     inner = "" if ends == {0} else "**/"
-    starts = {p[: p.index(f"{slashed(c).split('/')[number]}/")]
-              for c, found in hits.items() for p in found}  # fmt: skip
+    starts = {n[: n.index(f"{slashed(c).split('/')[number]}/")]
+              for c, found in hits.items() for n in map(normal_form, found)}  # fmt: skip
     outer = starts.pop() if len(starts) == 1 else "**/"
     is_one = all(len(found) == 1 for found in hits.values())
     extension = extension_text({p for found in hits.values() for p in found})
@@ -142,4 +143,4 @@ def _by_folder(frame: pd.DataFrame, column: str, known: set[str], files: Files) 
 
 
 def _after_folder(path: str, folder: str) -> int:
-    return path[path.index(f"{folder}/") + len(folder) + 1 :].count("/")
+    return normal_form(path).partition(f"{folder}/")[2].count("/")
