@@ -201,6 +201,17 @@ def test_every_guess_is_a_question_that_names_its_line(case):
         assert question.what.split()[0] in draft.yaml
 
 
+def column_of(name, cells):
+    """Writes a table of ids and of one more column, and an image for each row."""
+
+    def write(tree):
+        tree.table("t.csv", f"id,{name}", list(enumerate(cells)))
+        for i in range(len(cells)):
+            tree.image(f"i/{i}.png")
+
+    return write
+
+
 def drafted(write, tmp_path, **options):
     write(Tree(tmp_path / "corpus"))
     return infer_spec(tmp_path / "corpus", **options)
@@ -291,13 +302,7 @@ DOUBTS = {
 @pytest.mark.parametrize("name", DOUBTS)
 def test_what_cells_may_mean_is_asked_for(tmp_path, name):
     column, cells, told = DOUBTS[name]
-
-    def write(tree):
-        tree.table("t.csv", f"id,{column}", list(enumerate(cells)))
-        for i in range(40):
-            tree.image(f"i/{i}.png")
-
-    draft = drafted(write, tmp_path)
+    draft = drafted(column_of(column, cells), tmp_path)
     assert any(told in question.what for question in draft.questions), draft.yaml
 
 
@@ -317,27 +322,17 @@ def test_ids_of_several_sites_are_asked_for_and_so_are_images_without_a_row(tmp_
 
 
 def test_a_remark_among_numbers_is_neither_shown_nor_taken_as_missing(tmp_path):
-    def write(tree):
-        cells = [f"{i / 4}" for i in range(40)]
-        cells[7], cells[9] = "see Frau Meier 0511-4711", "x"
-        tree.table("t.csv", "id,size", list(enumerate(cells)))
-        for i in range(40):
-            tree.image(f"i/{i}.png")
-
-    draft = drafted(write, tmp_path)
+    cells = [f"{i / 4}" for i in range(40)]
+    cells[7], cells[9] = "see Frau Meier 0511-4711", "x"
+    draft = drafted(column_of("size", cells), tmp_path)
     assert "Meier" not in draft.yaml + str(draft)
     assert re.search(r"# size: .*numbers, but for a few cells", draft.yaml)
 
 
 @pytest.mark.parametrize(("last", "is_unsure"), [("12/11/2020", True), ("13/11/2020", False)])
 def test_days_that_may_be_months_are_asked_for(tmp_path, last, is_unsure):
-    def write(tree):
-        days = [f"{1 + i % 12:02}/{1 + i % 11:02}/2019" for i in range(40)]
-        tree.table("t.csv", "id,day", list(enumerate([*days[:-1], last])))
-        for i in range(40):
-            tree.image(f"i/{i}.png")
-
-    draft = drafted(write, tmp_path)
+    days = [f"{1 + i % 12:02}/{1 + i % 11:02}/2019" for i in range(39)]
+    draft = drafted(column_of("day", [*days, last]), tmp_path)
     assert """day: {type: date, format: "%d/%m/%Y"}""" in draft.yaml
     assert ("# ? the format may as well be" in draft.yaml) == is_unsure
 
@@ -354,12 +349,8 @@ def test_days_that_may_be_months_are_asked_for(tmp_path, last, is_unsure):
     ids=["numbers", "lists of codes"],
 )
 def test_commas_between_single_digits(tmp_path, cells, keys):
-    def write(tree):
-        tree.table("t.csv", "id,found", list(enumerate(cells)))
-        for i in range(40):
-            tree.image(f"i/{i}.png")
-
-    features = parse_yaml(drafted(write, tmp_path).yaml, name="draft").data["features"]
+    draft = drafted(column_of("found", cells), tmp_path)
+    features = parse_yaml(draft.yaml, name="draft").data["features"]
     assert features["found"] == keys
 
 

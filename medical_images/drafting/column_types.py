@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import pandas as pd
@@ -175,24 +175,27 @@ def _are_codes(cells: Mapping[str, int]) -> bool:
 
 
 def _as_date(told: Mapping[str, int], missing: Mapping[str, int]) -> _Found | None:
-    cells = pd.DataFrame({"x": pd.Series(list(told)[:_SAMPLE])})
+    pattern = next(_formats(list(told)), None)
+    if pattern is None:
+        return None
+    return "date", {}, missing, {"format": pattern} if pattern != _DATES[0] else {}
+
+
+def _formats(cells: Sequence[str]) -> Iterator[str]:
+    """Yields the formats of days that fit all cells."""
+    frame = pd.DataFrame({"x": pd.Series(cells[:_SAMPLE])})
     for pattern in _DATES:
-        if not parse_feature("x", DateFeature(type="date", format=pattern), cells.head(3)).faults:
-            feature = DateFeature(type="date", format=pattern)
-            if not parse_feature("x", feature, cells).faults:
-                return "date", {}, missing, {"format": pattern} if pattern != _DATES[0] else {}
-    return None
+        feature = DateFeature(type="date", format=pattern)
+        # A few cells refute most.
+        if not any(parse_feature("x", feature, some).faults for some in (frame.head(3), frame)):
+            yield pattern
 
 
 def _doubt_of(kind: Kind, cells: Sequence[str], keys: Mapping[str, Any]) -> str:
     """Says what else cells may mean."""
     if kind == "date":  # where no day is above 12, months may come first
-        frame = pd.DataFrame({"x": pd.Series(cells)})
-        for pattern in _DATES:
-            feature = DateFeature(type="date", format=pattern)
-            is_other = pattern != keys.get("format", _DATES[0])
-            if is_other and not parse_feature("x", feature, frame).faults:
-                return f'the format may as well be "{pattern}"'
+        formats = [*_formats(cells)]
+        return f'the format may as well be "{formats[1]}"' if len(formats) > 1 else ""
     if kind not in ("int", "float", "age") or keys.get("format") == "age" or "decimal" in keys:
         return ""
     pointed = [cell for cell in cells if "." in cell]

@@ -60,8 +60,9 @@ def say_group(
     else:
         draft.say(("group",), f"images of one group stay in one split: {guess.why}")
     if not guess.pattern:
-        _doubt_group(draft, rows, rows.frame[column])
-        if may_identify(cells := rows.frame[column]) and not cells.str.fullmatch(r"\d+").all():
+        cells = rows.frame[column]
+        _doubt_group(draft, rows, cells)
+        if may_identify(cells) and not cells.str.fullmatch(r"\d+").all():
             draft.ask(("group",), "its cells may name persons, and the index holds groups as they"
                       " stand in the table: better `pseudonymize:` it")  # fmt: skip
         draft.after[("privacy",)] = [

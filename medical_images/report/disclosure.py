@@ -64,12 +64,8 @@ class Disclosure:
         """
         return f"<{self.min_cell}" if self._is_small(count) else f"{self.number(count):,}"
 
-    def percent(self, count: int, total: int) -> float:
-        """Returns the percentage of shown counts; 0 where one of them is not shown."""
-        return 100 * self.number(count) / self.number(total) if self.number(total) else 0.0
-
     def percent_text(self, count: int, total: int) -> str:
-        """Returns the percentage as it is written; nothing where it would tell a hidden count.
+        """Returns the percentage of shown counts; nothing where one of them is not shown.
 
         Example:
           >>> Disclosure().percent_text(1, 300), Disclosure(5).percent_text(1, 300)
@@ -77,7 +73,7 @@ class Disclosure:
         """
         if self._is_small(count) or not self.number(total):
             return ""
-        percent = self.percent(count, total)
+        percent = 100 * self.number(count) / self.number(total)
         return f"{percent:.1f} %" if 0 < percent < 99.95 else f"{percent:.0f} %"
 
     def is_small(self, counts: Counts) -> npt.NDArray[np.bool_]:
